@@ -1,0 +1,237 @@
+//! Several arrays of one shape, walked together in row-major order.
+
+use crate::{
+    simd::{LANES, Simd},
+    view::Layout,
+};
+
+/// `K` arrays of one shape. Axes are merged where memory allows, so that the last one, the *run*, is long.
+#[derive(Clone, Copy)]
+pub(crate) struct Grid<'a, const K: usize> {
+    /// The axes before the run.
+    shape: &'a [usize],
+    /// For each array, its strides along these axes.
+    strides: [&'a [isize]; K],
+    /// Length of the run, and each array's stride in it.
+    run: usize,
+    pub(crate) steps: [isize; K],
+    /// Where each array starts.
+    offsets: [usize; K],
+    /// The number of elements.
+    pub(crate) len: usize,
+}
+
+/// Where one run lies: its first element's number, its length, and where it starts in each array.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<const K: usize> {
+    first: usize,
+    len: usize,
+    bases: [usize; K],
+}
+
+/// Shape and strides of a [`Grid`] before they are merged; lives in the caller.
+pub(crate) struct Axes<const D: usize, const K: usize> {
+    pub(crate) shape: [usize; D],
+    pub(crate) strides: [[isize; D]; K],
+    pub(crate) offsets: [usize; K],
+}
+
+impl<const D: usize, const K: usize> Axes<D, K> {
+    /// The axes of layouts that have one shape.
+    #[inline]
+    pub(crate) fn of(layouts: [&Layout<D>; K]) -> Self {
+        Self {
+            shape: layouts.first().map_or([1; D], |layout| layout.shape),
+            strides: layouts.map(|layout| layout.strides),
+            offsets: layouts.map(|layout| layout.offset),
+        }
+    }
+
+    /// Merges what is contiguous in every array and drops axes of length 1. The order of the elements stays.
+    /// `None` where the number of elements overflows, which takes an empty axis elsewhere.
+    #[inline]
+    pub(crate) fn merge(&mut self, rank: usize) -> Option<Grid<'_, K>> {
+        let shape = self.shape.get(..rank)?;
+        let len = if shape.contains(&0) { 0 } else { shape.iter().try_fold(1_usize, |len, &n| len.checked_mul(n))? };
+        let mut kept = 0;
+        for axis in 0..rank {
+            let extent = self.shape[axis];
+            if extent == 1 {
+                continue;
+            }
+            let follows = |strides: &[isize; D]| {
+                kept > 0 && strides[kept - 1] == strides[axis].wrapping_mul(extent.cast_signed())
+            };
+            if self.strides.iter().all(follows) {
+                self.shape[kept - 1] = self.shape[kept - 1].wrapping_mul(extent);
+                for strides in &mut self.strides {
+                    strides[kept - 1] = strides[axis];
+                }
+            } else {
+                self.shape[kept] = extent;
+                for strides in &mut self.strides {
+                    strides[kept] = strides[axis];
+                }
+                kept += 1;
+            }
+        }
+        let shape = self.shape.get(..kept)?;
+        let (run, shape) = shape.split_last().map_or((1, shape), |(&run, shape)| (run, shape));
+        Some(Grid {
+            shape,
+            strides: self.strides.each_ref().map(|strides| strides.get(..shape.len()).unwrap_or(&[])),
+            run,
+            steps: self.strides.each_ref().map(|strides| strides.get(shape.len()).copied().unwrap_or(0)),
+            offsets: self.offsets,
+            len,
+        })
+    }
+}
+
+impl<const K: usize> Grid<'_, K> {
+    /// The run that is before all others, for a first [`Grid::seek`].
+    #[inline(always)]
+    pub(crate) fn start(&self) -> Run<K> {
+        Run { first: 0, len: self.run, bases: self.offsets }
+    }
+
+    /// Whether all elements are in one run.
+    #[inline(always)]
+    pub(crate) fn is_flat(&self) -> bool {
+        self.shape.is_empty()
+    }
+
+    /// Moves `run` to where element `i` is, and returns how many elements follow in it, with `i` itself.
+    #[inline(always)]
+    pub(crate) fn seek(&self, run: &mut Run<K>, i: usize) -> usize {
+        let mut at = i.wrapping_sub(run.first);
+        if at >= run.len {
+            *run = self.find(i);
+            at = i.wrapping_sub(run.first);
+        }
+        run.len.wrapping_sub(at)
+    }
+
+    /// Where array `k` has element `i`, which must be inside of `run`.
+    #[inline(always)]
+    pub(crate) fn offset(&self, run: &Run<K>, k: usize, i: usize) -> usize {
+        let at = i.wrapping_sub(run.first).cast_signed();
+        run.bases[k].wrapping_add_signed(at.wrapping_mul(self.steps[k]))
+    }
+
+    /// The run with element `i`. Views are checked, so that no index wraps on the way to an element.
+    #[inline(never)]
+    fn find(&self, i: usize) -> Run<K> {
+        let mut number = i.checked_div(self.run).unwrap_or(0);
+        let mut run = Run { first: number.wrapping_mul(self.run), len: self.run, bases: self.offsets };
+        for (axis, &extent) in self.shape.iter().enumerate().rev() {
+            let index = number.checked_rem(extent).unwrap_or(0).cast_signed();
+            number = number.checked_div(extent).unwrap_or(0);
+            for (base, strides) in run.bases.iter_mut().zip(self.strides) {
+                let stride = strides.get(axis).copied().unwrap_or(0);
+                *base = base.wrapping_add_signed(index.wrapping_mul(stride));
+            }
+        }
+        run
+    }
+
+    /// The elements `i .. i + count` of array `k`, whose memory is `data`, each moved by `shift`; `pad` in the lanes
+    /// from `count` on.
+    #[expect(clippy::too_many_arguments, reason = "one place that knows every layout, for every array")]
+    #[inline(always)]
+    pub(crate) fn load<S: Simd>(
+        &self,
+        s: S,
+        run: &mut Run<K>,
+        k: usize,
+        data: &[f32],
+        i: usize,
+        count: usize,
+        shift: isize,
+        pad: f32,
+    ) -> S::F {
+        if self.seek(run, i) >= count {
+            let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+            match self.steps[k] {
+                1 => {
+                    if let Some(x) = data.get(offset..offset.wrapping_add(count)) {
+                        return s.load_part(x, pad);
+                    }
+                }
+                0 if count == S::N => return s.splat(data.get(offset).copied().unwrap_or(pad)),
+                _ => {}
+            }
+        }
+        let mut lanes = s.to_lanes(s.splat(pad));
+        self.gather(run, k, data, i, shift, lanes.as_mut().get_mut(..count).unwrap_or(&mut []));
+        s.from_lanes(lanes)
+    }
+
+    /// One element after the other: the way through any layout.
+    #[inline(never)]
+    fn gather(&self, run: &mut Run<K>, k: usize, data: &[f32], i: usize, shift: isize, out: &mut [f32]) {
+        for (l, out) in out.iter_mut().enumerate() {
+            self.seek(run, i.wrapping_add(l));
+            if let Some(&x) = data.get(self.offset(run, k, i.wrapping_add(l)).wrapping_add_signed(shift)) {
+                *out = x;
+            }
+        }
+    }
+
+    /// The first element of array `k`, whose memory is `data`, for which `test` holds: its number and its value.
+    pub(crate) fn find_element(&self, k: usize, data: &[f32], test: impl Fn(f32) -> bool) -> Option<(usize, f32)> {
+        let mut run = self.start();
+        (0..self.len).find_map(|i| {
+            self.seek(&mut run, i);
+            data.get(self.offset(&run, k, i)).filter(|&&x| test(x)).map(|&x| (i, x))
+        })
+    }
+
+    /// Writes the first `count` lanes to the elements `i .. i + count` of array `k`, whose memory is `data`.
+    #[expect(clippy::too_many_arguments, reason = "as for `load`")]
+    #[inline(always)]
+    pub(crate) fn store<S: Simd>(
+        &self,
+        s: S,
+        run: &mut Run<K>,
+        k: usize,
+        data: &mut [f32],
+        i: usize,
+        count: usize,
+        shift: isize,
+        x: S::F,
+    ) {
+        if self.seek(run, i) >= count && self.steps[k] == 1 {
+            let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+            if let Some(out) = data.get_mut(offset..offset.wrapping_add(count)) {
+                return s.store_part(x, out);
+            }
+        }
+        let lanes = s.to_lanes(x);
+        self.scatter(run, k, data, i, shift, lanes.as_ref().get(..count).unwrap_or(&[]));
+    }
+
+    #[inline(never)]
+    fn scatter(&self, run: &mut Run<K>, k: usize, data: &mut [f32], i: usize, shift: isize, x: &[f32]) {
+        for (l, &x) in x.iter().enumerate() {
+            self.seek(run, i.wrapping_add(l));
+            if let Some(out) = data.get_mut(self.offset(run, k, i.wrapping_add(l)).wrapping_add_signed(shift)) {
+                *out = x;
+            }
+        }
+    }
+}
+
+/// The numbers of the lanes, as floats.
+pub(crate) const LANE_NUMBERS: [f32; LANES] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
+
+/// `x` in the first `count` lanes, 0 in the others.
+#[inline(always)]
+pub(crate) fn first_lanes<S: Simd>(s: S, x: S::F, count: usize) -> S::F {
+    if count >= S::N {
+        return x;
+    }
+    let limit = LANE_NUMBERS.get(count).copied().unwrap_or(0.0);
+    s.select(s.lt(s.load(&LANE_NUMBERS, 0), s.splat(limit)), x, s.splat(0.0))
+}

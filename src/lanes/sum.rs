@@ -1,0 +1,149 @@
+//! Sums in sixteen virtual lanes: see [`crate::simd`].
+
+use super::grid::first_lanes;
+use crate::{
+    simd::{LANES, Simd},
+    total::{Compensated, Total},
+};
+
+/// Combines one value for each of the first `count` virtual lanes in the fixed tree of [`crate::simd`]: `j` with
+/// `j + 8`, then `+ 4`, `+ 2`, `+ 1`. Lanes from `count` on are taken as neutral.
+///
+/// The lanes come in bit-reversed order, in which each value can be combined as soon as its partner is there: at
+/// most five values are alive, however many lanes there are. `count` must not exceed 16.
+#[inline(always)]
+pub(crate) fn tree<T: Copy>(
+    count: usize,
+    neutral: T,
+    mut lane: impl FnMut(usize) -> T,
+    mut join: impl FnMut(T, T) -> T,
+) -> T {
+    let levels = usize::BITS - count.saturating_sub(1).leading_zeros();
+    // `pending[l]` waits for its partner at level `l`, as the digits of a binary counter do.
+    let mut pending = [neutral; 4];
+    let mut value = neutral;
+    for i in 0..1_usize << levels {
+        let j = (i << 1).reverse_bits() >> (usize::BITS - 1 - levels);
+        value = if j < count { lane(j) } else { neutral };
+        let mut carry = i;
+        for waiting in &mut pending {
+            if carry & 1 == 0 {
+                *waiting = value;
+                break;
+            }
+            value = join(*waiting, value);
+            carry >>= 1;
+        }
+    }
+    value
+}
+
+/// The groups of a block, combined in the levels of the tree above the vector's own width.
+#[inline(always)]
+pub(crate) fn groups<S: Simd, T: Copy>(
+    _: S,
+    neutral: T,
+    mut group: impl FnMut(usize) -> T,
+    mut join: impl FnMut(T, T) -> T,
+) -> T {
+    match LANES / S::N {
+        1 => group(0),
+        2 => {
+            let low = group(0);
+            join(low, group(1))
+        }
+        count => tree(count, neutral, group, join),
+    }
+}
+
+/// A vector of compensated sums: each lane is a [`Compensated`].
+#[derive(Clone, Copy)]
+pub(crate) struct LaneSums<F> {
+    sum: F,
+    lost: F,
+}
+
+impl<F: Copy> LaneSums<F> {
+    #[inline(always)]
+    pub(crate) fn new<S: Simd<F = F>>(s: S) -> Self {
+        Self { sum: s.splat(0.0), lost: s.splat(0.0) }
+    }
+
+    /// Adds one term to each lane: two-sum, as [`Compensated::merge`].
+    #[inline(always)]
+    pub(crate) fn add<S: Simd<F = F>>(&mut self, s: S, x: F) {
+        let (sum, lost) = two_sum(s, self.sum, x);
+        self.sum = sum;
+        self.lost = s.add(self.lost, lost);
+    }
+
+    /// Lane by lane, the sums of both.
+    #[inline(always)]
+    pub(crate) fn merge<S: Simd<F = F>>(self, s: S, other: Self) -> Self {
+        let (sum, lost) = two_sum(s, self.sum, other.sum);
+        Self { sum, lost: s.add(s.add(self.lost, other.lost), lost) }
+    }
+
+    /// All lanes together, in the tree.
+    #[inline(always)]
+    pub(crate) fn total<S: Simd<F = F>>(self, s: S) -> Compensated {
+        let (mut sums, mut losts) = (s.to_lanes(self.sum), s.to_lanes(self.lost));
+        let mut width = S::N;
+        while width > 1 {
+            width /= 2;
+            let (low, high) = sums.as_mut().split_at_mut_checked(width).unwrap_or_default();
+            let (low_lost, high_lost) = losts.as_mut().split_at_mut_checked(width).unwrap_or_default();
+            for ((sum, other), (lost, other_lost)) in low.iter_mut().zip(high).zip(low_lost.iter_mut().zip(high_lost)) {
+                let both = Compensated { sum: *sum, lost: *lost };
+                Compensated { sum: *sum, lost: *lost } = both.merge(Compensated { sum: *other, lost: *other_lost });
+            }
+        }
+        let first = |lanes: &[f32]| lanes.first().copied().unwrap_or_default();
+        Compensated { sum: first(sums.as_ref()), lost: first(losts.as_ref()) }
+    }
+}
+
+/// The rounded sum and what the rounding lost, exactly (Knuth).
+#[inline(always)]
+fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> (S::F, S::F) {
+    let sum = s.add(a, b);
+    let from_b = s.sub(sum, a);
+    let lost = s.add(s.sub(a, s.sub(sum, from_b)), s.sub(b, from_b));
+    (sum, lost)
+}
+
+/// The sum of losses and of their weights over `len` items, compensated: in tiles of `tile` items, in each of which
+/// item `j` goes to virtual lane `j mod 16`. The tiles are merged in order, so that any split between tiles gives the
+/// same bits.
+///
+/// `group` gives the losses and weights of the items `i .. i + count`, at most `N`; its other lanes are not used.
+#[inline(always)]
+pub(crate) fn total<S: Simd>(
+    s: S,
+    len: usize,
+    tile: usize,
+    mut group: impl FnMut(usize, usize) -> (S::F, S::F),
+) -> Total {
+    let mut total = Total::default();
+    let none = LaneSums::new(s);
+    for start in (0..len).step_by(tile) {
+        let items = tile.min(len - start);
+        let (loss, weight) = groups(
+            s,
+            (none, none),
+            |g| {
+                let (mut losses, mut weights) = (none, none);
+                for first in (g * S::N..items).step_by(LANES) {
+                    let count = S::N.min(items - first);
+                    let (loss, weight) = group(start.wrapping_add(first), count);
+                    losses.add(s, first_lanes(s, loss, count));
+                    weights.add(s, first_lanes(s, weight, count));
+                }
+                (losses, weights)
+            },
+            |(a, b), (c, d)| (a.merge(s, c), b.merge(s, d)),
+        );
+        total = total.merge(Total { loss: loss.total(s), weight: weight.total(s) });
+    }
+    total
+}

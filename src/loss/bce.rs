@@ -1,0 +1,119 @@
+//! Binary cross entropy of probabilities.
+
+use super::binary::Arguments;
+use crate::{Backend, Error, Total, View, ViewMut, lanes::elements};
+
+/// Binary cross entropy of probabilities, as `torch.nn.BCELoss`.
+///
+/// [`BceWithLogitsLoss`](crate::BceWithLogitsLoss) on logits is more accurate and faster than this on their sigmoid.
+///
+/// # Shapes
+///
+/// Input, target, weight and output have one shape, of any rank and any strides;
+/// [`View::broadcast_to`] makes a smaller weight fit.
+///
+/// # Definition
+///
+/// For an input `p` in [0, 1] and a target `t` the loss is `-w (t max(ln p, -100) + (1 - t) max(ln(1 - p), -100))`.
+/// The mean divides by the number of elements. Targets are not checked.
+///
+/// # Accuracy
+///
+/// Both logarithms are within 1 ULP, `ln(1 - p)` also where `1 - p` would round. Sums are compensated (see [`Total`]).
+/// A NaN in an element makes that element's loss NaN.
+///
+/// ```
+/// use losslanes::{BceLoss, View};
+///
+/// let input = View::new(&[0.7311, 0.8808], [2])?;
+/// let target = View::new(&[1.0, 0.0], [2])?;
+/// assert!((BceLoss::new().mean(input, target)? - 1.2201).abs() < 1e-3);
+/// # Ok::<(), losslanes::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct BceLoss<'a, const D: usize> {
+    weight: Option<View<'a, f32, D>>,
+    backend: Option<Backend>,
+}
+
+impl<const D: usize> Default for BceLoss<'_, D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, const D: usize> BceLoss<'a, D> {
+    /// No weights.
+    pub const fn new() -> Self {
+        Self { weight: None, backend: None }
+    }
+
+    /// A weight for each element.
+    pub const fn weight(self, weight: View<'a, f32, D>) -> Self {
+        Self { weight: Some(weight), ..self }
+    }
+
+    /// Runs on this backend instead of the detected one.
+    pub const fn on(self, backend: Backend) -> Self {
+        Self { backend: Some(backend), ..self }
+    }
+
+    /// The loss of each element, into `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] for an argument that does not have the input's shape; `out` is as it was then.
+    /// [`Error::ProbabilityOutOfRange`] for an input outside of [0, 1]; `out` may be partly written then.
+    #[inline]
+    pub fn none(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, f32, D>,
+        out: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        self.run(input, target, Some(out)).map(drop)
+    }
+
+    /// The sum of the losses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn sum(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
+        self.total(input, target).map(Total::sum)
+    }
+
+    /// The sum of the losses divided by the number of elements; NaN if there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn mean(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
+        self.total(input, target).map(Total::mean)
+    }
+
+    /// The sum with its denominator, to be merged with others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn total(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<Total, Error> {
+        self.run(input, target, None)
+    }
+
+    #[inline]
+    fn run(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, f32, D>,
+        out: Option<ViewMut<'_, f32, D>>,
+    ) -> Result<Total, Error> {
+        let backend = self.backend.unwrap_or_else(Backend::detect);
+        let arguments = Arguments { input, target, weight: self.weight, pos_weight: None };
+        arguments.run::<elements::Probabilities>(backend, out)
+    }
+}

@@ -1,0 +1,123 @@
+//! Binary cross entropy of logits.
+
+use super::binary::Arguments;
+use crate::{Backend, Error, Total, View, ViewMut, lanes::elements};
+
+/// Binary cross entropy between the sigmoid of logits and targets, as `torch.nn.BCEWithLogitsLoss`.
+///
+/// # Shapes
+///
+/// Logits, target, weights and output have one shape, of any rank and any strides;
+/// [`View::broadcast_to`] makes smaller weights fit.
+///
+/// # Definition
+///
+/// For a logit `x` and a target `t` the loss is `w (pos t softplus(-x) + (1 - t) softplus(x))`, with `w` the weight and
+/// `pos` the weight of positive targets (1 without). The mean divides by the number of elements. Where `t` or `1 - t`
+/// is exactly 0, its term is 0 even for an infinite logit. Targets are not checked.
+///
+/// # Accuracy
+///
+/// Softplus is within 1.5 ULP on both sides: a confident element keeps all its digits. Sums are compensated (see
+/// [`Total`]). A NaN in an element makes that element's loss NaN.
+///
+/// ```
+/// use losslanes::{BceWithLogitsLoss, View};
+///
+/// let logits = View::new(&[-20.0], [1])?;
+/// let target = View::new(&[0.0], [1])?;
+/// assert!((BceWithLogitsLoss::new().sum(logits, target)? - 2.061_153_6e-9).abs() < 1e-15);
+/// # Ok::<(), losslanes::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct BceWithLogitsLoss<'a, const D: usize> {
+    weight: Option<View<'a, f32, D>>,
+    pos_weight: Option<View<'a, f32, D>>,
+    backend: Option<Backend>,
+}
+
+impl<const D: usize> Default for BceWithLogitsLoss<'_, D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, const D: usize> BceWithLogitsLoss<'a, D> {
+    /// No weights.
+    pub const fn new() -> Self {
+        Self { weight: None, pos_weight: None, backend: None }
+    }
+
+    /// A weight for each element.
+    pub const fn weight(self, weight: View<'a, f32, D>) -> Self {
+        Self { weight: Some(weight), ..self }
+    }
+
+    /// A weight for the positive part of each target: above 1 for recall, below 1 for precision.
+    pub const fn pos_weight(self, pos_weight: View<'a, f32, D>) -> Self {
+        Self { pos_weight: Some(pos_weight), ..self }
+    }
+
+    /// Runs on this backend instead of the detected one.
+    pub const fn on(self, backend: Backend) -> Self {
+        Self { backend: Some(backend), ..self }
+    }
+
+    /// The loss of each element, into `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] for an argument that does not have the logits' shape; `out` is as it was then.
+    #[inline]
+    pub fn none(
+        self,
+        logits: View<'_, f32, D>,
+        target: View<'_, f32, D>,
+        out: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        self.run(logits, target, Some(out)).map(drop)
+    }
+
+    /// The sum of the losses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn sum(self, logits: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
+        self.total(logits, target).map(Total::sum)
+    }
+
+    /// The sum of the losses divided by the number of elements; NaN if there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn mean(self, logits: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
+        self.total(logits, target).map(Total::mean)
+    }
+
+    /// The sum with its denominator, to be merged with others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn total(self, logits: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<Total, Error> {
+        self.run(logits, target, None)
+    }
+
+    #[inline]
+    fn run(
+        self,
+        logits: View<'_, f32, D>,
+        target: View<'_, f32, D>,
+        out: Option<ViewMut<'_, f32, D>>,
+    ) -> Result<Total, Error> {
+        let backend = self.backend.unwrap_or_else(Backend::detect);
+        let arguments = Arguments { input: logits, target, weight: self.weight, pos_weight: self.pos_weight };
+        arguments.run::<elements::Logits>(backend, out)
+    }
+}

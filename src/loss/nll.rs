@@ -1,0 +1,166 @@
+//! Negative log-likelihood of log-probabilities.
+
+use super::{
+    ClassIndex,
+    shape::{RowAxes, check_weight},
+    target::Targets,
+};
+use crate::{
+    Backend, Error, Total, View, ViewMut,
+    error::Argument,
+    lanes::{
+        classes::{ClassTargets, NegativeLogLikelihood},
+        partition::{Cross, Rows},
+    },
+};
+
+/// Negative log-likelihood of class indices under log-probabilities, as `torch.nn.NLLLoss`: what is left of
+/// [`CrossEntropyLoss`](crate::CrossEntropyLoss) once the log-softmax is taken.
+///
+/// # Shapes
+///
+/// Log-probabilities `(C)`, `(N, C)`, `(N, C, d1, …)` with class indices (any integer type) and losses `()`, `(N)`,
+/// `(N, d1, …)`, of any strides.
+///
+/// # Definition
+///
+/// The loss of a row with target `t` is `-w_t x_t`, with `w` the class weights (1 without): exact without weights, one
+/// rounding with. The mean divides by the sum of the `w_t` of the rows that are not ignored. An ignored row has loss 0;
+/// where nothing is left the mean is NaN and the sum 0. Sums are compensated (see [`Total`]).
+///
+/// NaN and infinities go through the product as they are. Only the targets' elements are read.
+///
+/// ```
+/// use losslanes::{NllLoss, View};
+///
+/// let log_probabilities = [1.0, 2.0, 1.0, 3.0, 1.0, 3.0];
+/// let log_probabilities = View::new(&log_probabilities, [3, 2])?;
+/// let targets = View::new(&[0_u8, 1, 1], [3])?;
+/// assert_eq!(NllLoss::new().sum(log_probabilities, targets)?, -7.0);
+/// # Ok::<(), losslanes::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct NllLoss<'a> {
+    weight: Option<&'a [f32]>,
+    ignore_index: Option<i64>,
+    backend: Option<Backend>,
+}
+
+impl Default for NllLoss<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a> NllLoss<'a> {
+    /// No weights, and -100 as the ignored class index.
+    pub const fn new() -> Self {
+        Self { weight: None, ignore_index: Some(-100), backend: None }
+    }
+
+    /// A weight for each class.
+    pub const fn weight(self, weight: &'a [f32]) -> Self {
+        Self { weight: Some(weight), ..self }
+    }
+
+    /// Rows with this class index have loss 0 and are left out of the mean. It may be a valid class.
+    pub const fn ignore_index(self, index: i64) -> Self {
+        Self { ignore_index: Some(index), ..self }
+    }
+
+    /// No class index is ignored.
+    pub const fn no_ignore_index(self) -> Self {
+        Self { ignore_index: None, ..self }
+    }
+
+    /// Runs on this backend instead of the detected one.
+    pub const fn on(self, backend: Backend) -> Self {
+        Self { backend: Some(backend), ..self }
+    }
+
+    /// The loss of each row, into `out`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RankMismatch`] and [`Error::ShapeMismatch`] for arguments that do not fit,
+    /// [`Error::WeightLength`], [`Error::TargetOutOfRange`] for a class index that is neither a class nor ignored. `out` is as it was then.
+    #[inline]
+    pub fn none<T: ClassIndex, const D: usize, const E: usize, const R: usize>(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, T, E>,
+        out: ViewMut<'_, f32, R>,
+    ) -> Result<(), Error> {
+        self.run(input, target, Some(out)).map(drop)
+    }
+
+    /// The sum of the losses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn sum<T: ClassIndex, const D: usize, const E: usize>(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, T, E>,
+    ) -> Result<f32, Error> {
+        self.total(input, target).map(Total::sum)
+    }
+
+    /// The mean of the losses; its denominator is that of the definition above.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn mean<T: ClassIndex, const D: usize, const E: usize>(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, T, E>,
+    ) -> Result<f32, Error> {
+        self.total(input, target).map(Total::mean)
+    }
+
+    /// The sum with its denominator, to be merged with others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::none`].
+    #[inline]
+    pub fn total<T: ClassIndex, const D: usize, const E: usize>(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, T, E>,
+    ) -> Result<Total, Error> {
+        self.run::<T, D, E, 0>(input, target, None)
+    }
+
+    #[inline]
+    fn run<T: ClassIndex, const D: usize, const E: usize, const R: usize>(
+        self,
+        input: View<'_, f32, D>,
+        target: View<'_, T, E>,
+        out: Option<ViewMut<'_, f32, R>>,
+    ) -> Result<Total, Error> {
+        let mut axes = RowAxes::new(input.layout())?;
+        axes.set_class_targets(target.layout())?;
+        let out = axes.set_out(out)?;
+        let (classes, stride) = (axes.classes, axes.stride);
+        let weight = check_weight(self.weight, classes)?;
+        let rows = Rows { grid: axes.grid()?, logits: input.data(), classes, stride, cross: Cross::NONE };
+        T::with(target.data(), classes, self.ignore_index, |targets| {
+            // `ClassIndex` has no other kind.
+            let Targets::Classes(labels) = targets else {
+                return Err(Error::RankMismatch { argument: Argument::Target, rank: E, expected: D });
+            };
+            let targets = ClassTargets { labels, weight };
+            if out.is_some() {
+                targets.check(&rows)?;
+            }
+            let backend = self.backend.unwrap_or_else(Backend::detect);
+            backend.run(NegativeLogLikelihood { rows, targets, out })
+        })
+    }
+}

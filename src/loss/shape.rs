@@ -1,0 +1,116 @@
+//! What fits together: ranks, shapes and the axes of rows.
+
+use crate::{
+    Error, ViewMut,
+    error::Argument,
+    lanes::{
+        classes::{ARRAYS, OUT},
+        grid::{Axes, Grid},
+        partition::TARGET,
+    },
+    view::Layout,
+};
+
+/// Fails unless the shape of `argument` is the expected one.
+pub(crate) fn check(argument: Argument, shape: &[usize], expected: &[usize]) -> Result<(), Error> {
+    if shape.len() != expected.len() {
+        return Err(Error::RankMismatch { argument, rank: shape.len(), expected: expected.len() });
+    }
+    for (axis, (&len, &expected)) in shape.iter().zip(expected).enumerate() {
+        if len != expected {
+            return Err(Error::ShapeMismatch { argument, axis, len, expected });
+        }
+    }
+    Ok(())
+}
+
+/// The class weights, if there is one for each class.
+pub(crate) fn check_weight(weight: Option<&[f32]>, classes: usize) -> Result<Option<&[f32]>, Error> {
+    match weight {
+        Some(weight) if weight.len() != classes => Err(Error::WeightLength { len: weight.len(), classes }),
+        _ => Ok(weight),
+    }
+}
+
+/// The axes of the rows of an input of rank `D` with a class axis, and of the arrays that go with it.
+pub(crate) struct RowAxes<const D: usize> {
+    /// Of the rows: all axes but that of the classes.
+    pub(crate) axes: Axes<D, ARRAYS>,
+    pub(crate) rank: usize,
+    pub(crate) classes: usize,
+    /// The distance of neighbouring classes in the input.
+    pub(crate) stride: isize,
+    /// The distance of neighbouring classes in targets that are probabilities.
+    pub(crate) target_stride: isize,
+}
+
+impl<const D: usize> RowAxes<D> {
+    /// Axis 1 has the classes, or the only axis.
+    pub(crate) fn new(input: &Layout<D>) -> Result<Self, Error> {
+        let axis = D.saturating_sub(1).min(1);
+        let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) else {
+            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
+        };
+        let rows = input.without(axis);
+        let axes = Axes { shape: rows.shape, strides: [rows.strides, [0; D], [0; D]], offsets: [rows.offset, 0, 0] };
+        Ok(Self { axes, rank: D - 1, classes, stride, target_stride: 0 })
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.axes.shape.get(..self.rank).unwrap_or(&[])
+    }
+
+    /// Takes in an array that has one element for each row.
+    fn set<const E: usize>(&mut self, argument: Argument, array: usize, layout: &Layout<E>) -> Result<(), Error> {
+        check(argument, &layout.shape, self.shape())?;
+        if let (Some(strides), Some(offset)) = (self.axes.strides.get_mut(array), self.axes.offsets.get_mut(array)) {
+            for (to, &from) in strides.iter_mut().zip(&layout.strides) {
+                *to = from;
+            }
+            *offset = layout.offset;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_class_targets<const E: usize>(&mut self, target: &Layout<E>) -> Result<(), Error> {
+        self.set(Argument::Target, TARGET, target)
+    }
+
+    /// Takes in an output, if there is one, and returns its memory.
+    pub(crate) fn set_out<'a, const E: usize>(
+        &mut self,
+        out: Option<ViewMut<'a, f32, E>>,
+    ) -> Result<Option<&'a mut [f32]>, Error> {
+        let Some(out) = out else {
+            return Ok(None);
+        };
+        self.set(Argument::Output, OUT, out.layout())?;
+        Ok(Some(out.into_parts().0))
+    }
+
+    /// The rows, with their axes merged.
+    pub(crate) fn grid(&mut self) -> Result<Grid<'_, ARRAYS>, Error> {
+        self.axes.merge(self.rank).ok_or(Error::TooLarge)
+    }
+
+    /// Takes in targets of the input's own shape.
+    pub(crate) fn set_probabilities<const E: usize>(
+        &mut self,
+        input: &Layout<D>,
+        target: &Layout<E>,
+    ) -> Result<(), Error> {
+        let strides = &target.strides;
+        check(Argument::Target, &target.shape, &input.shape)?;
+        // The ranks are the same now.
+        let mut target = Layout { offset: target.offset, ..*input };
+        for (to, &from) in target.strides.iter_mut().zip(strides) {
+            *to = from;
+        }
+        let axis = D.saturating_sub(1).min(1);
+        self.target_stride = target.strides.get(axis).copied().unwrap_or(0);
+        let ([_, strides, _], [_, offset, _]) = (&mut self.axes.strides, &mut self.axes.offsets);
+        *strides = target.without(axis).strides;
+        *offset = target.offset;
+        Ok(())
+    }
+}

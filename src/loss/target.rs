@@ -1,0 +1,81 @@
+//! Class indices and class probabilities.
+
+use crate::lanes::classes::{IGNORED, Labels};
+
+/// The element type of a target: an integer is a class index, `f32` a class probability.
+///
+/// Implemented for `u8` to `u64`, `usize`, `i8` to `i64`, `isize` and `f32`; it cannot be implemented elsewhere.
+pub trait Target: sealed::Target {}
+
+/// An integer that names a class: `u8` to `u64`, `usize`, `i8` to `i64` or `isize`.
+pub trait ClassIndex: Target {}
+
+/// The memory of a target, with its element type resolved.
+pub enum Targets<'a> {
+    Classes(&'a dyn Labels),
+    Probabilities(&'a [f32]),
+}
+
+pub(crate) mod sealed {
+    use super::Targets;
+
+    pub trait Target: Copy {
+        /// Calls `f` with the targets in `data`: classes below `classes`, or `ignored`.
+        #[doc(hidden)]
+        fn with<R>(data: &[Self], classes: usize, ignored: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R;
+    }
+}
+
+impl Target for f32 {}
+
+impl sealed::Target for f32 {
+    #[inline]
+    fn with<R>(data: &[Self], _: usize, _: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R {
+        f(Targets::Probabilities(data))
+    }
+}
+
+/// Labels of an integer type.
+struct Integers<'a, T> {
+    data: &'a [T],
+    classes: usize,
+    /// `None` also where `T` has no such value.
+    ignored: Option<T>,
+}
+
+macro_rules! class_index {
+    ($($int:ident)*) => {$(
+        impl Target for $int {}
+
+        impl ClassIndex for $int {}
+
+        impl sealed::Target for $int {
+            #[inline]
+            fn with<R>(data: &[Self], classes: usize, ignored: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R {
+                let ignored = ignored.and_then(|index| Self::try_from(index).ok());
+                f(Targets::Classes(&Integers { data, classes, ignored }))
+            }
+        }
+
+        impl Labels for Integers<'_, $int> {
+            fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<(), (usize, i128)> {
+                let mut at = offset;
+                for (position, class) in out.iter_mut().enumerate() {
+                    let label = self.data.get(at).copied().unwrap_or_default();
+                    at = at.wrapping_add_signed(step);
+                    *class = if self.ignored == Some(label) {
+                        IGNORED
+                    } else {
+                        match usize::try_from(label) {
+                            Ok(class) if class < self.classes => class,
+                            _ => return Err((position, label as i128)),
+                        }
+                    };
+                }
+                Ok(())
+            }
+        }
+    )*};
+}
+
+class_index! { u8 u16 u32 u64 usize i8 i16 i32 i64 isize }

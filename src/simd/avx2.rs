@@ -1,0 +1,244 @@
+//! Eight lanes of AVX2 with FMA.
+
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+use core::marker::PhantomData;
+
+use super::{Arithmetic, Block, Kernel, Simd};
+
+/// Eight lanes; proves that the CPU has AVX2 and FMA. With the arithmetic `A`.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2<A>(PhantomData<A>);
+
+impl<A: Arithmetic> Avx2<A> {
+    /// # Safety
+    ///
+    /// The CPU must have AVX2 and FMA.
+    #[inline(always)]
+    pub(crate) const unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// Runs `kernel` in a function that is compiled for these instructions.
+    #[inline(always)]
+    pub(crate) fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<A: Arithmetic, K: Kernel>(simd: Avx2<A>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+/// For each count of lanes, a window of this table has so many ones in front.
+static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+impl<A: Arithmetic> Avx2<A> {
+    /// A mask with the sign bits of the first `count` lanes set; all lanes from 8 on.
+    #[inline(always)]
+    fn first(self, count: usize) -> __m256i {
+        let start = 8 - count.min(8);
+        // SAFETY: `self` proves AVX; `start` is at most 8, so that eight numbers follow it in the table of sixteen.
+        unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(start).cast()) }
+    }
+}
+
+impl<A: Arithmetic> Simd for Avx2<A> {
+    const N: usize = 8;
+    const FUSED: bool = A::FUSED;
+    type F = __m256;
+    type I = __m256i;
+    type M = __m256;
+    type Lanes = [f32; 8];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn from_lanes(self, x: [f32; 8]) -> __m256 {
+        // SAFETY: `self` proves AVX; eight floats are read from an array of eight.
+        unsafe { _mm256_loadu_ps(x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn to_lanes(self, x: __m256) -> [f32; 8] {
+        let mut lanes = [0.0; 8];
+        // SAFETY: `self` proves AVX; eight floats are written to an array of eight.
+        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), x) };
+        lanes
+    }
+    #[inline(always)]
+    fn load(self, block: &Block, group: usize) -> __m256 {
+        // SAFETY: `self` proves AVX; the group is 0 or 1, so that eight of the block's sixteen floats follow.
+        unsafe { _mm256_loadu_ps(block.as_ptr().add(group % 2 * 8)) }
+    }
+    #[inline(always)]
+    fn load_part(self, x: &[f32], pad: f32) -> __m256 {
+        let mask = self.first(x.len());
+        // SAFETY: `self` proves AVX; a masked load touches the lanes of the mask only, which has no more than `x`.
+        unsafe {
+            let loaded = _mm256_maskload_ps(x.as_ptr(), mask);
+            _mm256_blendv_ps(_mm256_set1_ps(pad), loaded, _mm256_castsi256_ps(mask))
+        }
+    }
+    #[inline(always)]
+    fn store(self, x: __m256, block: &mut Block, group: usize) {
+        // SAFETY: `self` proves AVX; the group is 0 or 1, so that there is room for eight of the block's floats.
+        unsafe { _mm256_storeu_ps(block.as_mut_ptr().add(group % 2 * 8), x) }
+    }
+    #[inline(always)]
+    fn store_part(self, x: __m256, out: &mut [f32]) {
+        let mask = self.first(out.len());
+        // SAFETY: `self` proves AVX; a masked store touches the lanes of the mask only, which has no more than `out`.
+        unsafe { _mm256_maskstore_ps(out.as_mut_ptr(), mask, x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        if A::FUSED {
+            // SAFETY: `self` proves FMA.
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        } else {
+            self.add(self.mul(a, b), c)
+        }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        if A::FUSED {
+            // SAFETY: `self` proves FMA.
+            unsafe { _mm256_fnmadd_ps(a, b, c) }
+        } else {
+            self.sub(c, self.mul(a, b))
+        }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn neg(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_xor_ps(_mm256_set1_ps(-0.0), a) }
+    }
+
+    #[inline(always)]
+    fn lt(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn eq(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+    #[inline(always)]
+    fn any(self, mask: __m256) -> bool {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_movemask_ps(mask) != 0 }
+    }
+
+    #[inline(always)]
+    fn bits(self, a: __m256) -> __m256i {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_castps_si256(a) }
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_castsi256_ps(a) }
+    }
+    #[inline(always)]
+    fn int(self, a: i32) -> __m256i {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_epi32(a) }
+    }
+    #[inline(always)]
+    fn int_add(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_sub(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_and(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_and_si256(a, b) }
+    }
+    #[inline(always)]
+    fn shl<const K: i32>(self, a: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_slli_epi32::<K>(a) }
+    }
+    #[inline(always)]
+    fn shr<const K: i32>(self, a: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_srai_epi32::<K>(a) }
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_cvtepi32_ps(a) }
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: __m256) -> f32 {
+        // SAFETY: `self` proves AVX.
+        unsafe {
+            let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)))
+        }
+    }
+    #[inline(always)]
+    fn reduce_max(self, a: __m256) -> f32 {
+        // SAFETY: `self` proves AVX.
+        unsafe {
+            let a = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Sixteen lanes of AVX-512 (F, VL, BW, DQ).
+
+#[cfg(target_arch = "x86")]
+use core::arch::x86::*;
+#[cfg(target_arch = "x86_64")]
+use core::arch::x86_64::*;
+use core::marker::PhantomData;
+
+use super::{Arithmetic, Block, Kernel, Simd};
+
+/// Sixteen lanes; proves that the CPU has AVX-512 F, VL, BW and DQ. With the arithmetic `A`.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512<A>(PhantomData<A>);
+
+impl<A: Arithmetic> Avx512<A> {
+    /// # Safety
+    ///
+    /// The CPU must have AVX-512 F, VL, BW and DQ.
+    #[inline(always)]
+    pub(crate) const unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// Runs `kernel` in a function that is compiled for these instructions.
+    #[inline(always)]
+    pub(crate) fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+        fn inner<A: Arithmetic, K: Kernel>(simd: Avx512<A>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves these parts of AVX-512.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+impl<A: Arithmetic> Avx512<A> {
+    /// A mask of the first `count` lanes; all lanes from 16 on.
+    #[inline(always)]
+    fn first(self, count: usize) -> __mmask16 {
+        ((1_u32 << count.min(16)) - 1) as u16
+    }
+}
+
+impl<A: Arithmetic> Simd for Avx512<A> {
+    const N: usize = 16;
+    const FUSED: bool = A::FUSED;
+    type F = __m512;
+    type I = __m512i;
+    type M = __mmask16;
+    type Lanes = [f32; 16];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn from_lanes(self, x: [f32; 16]) -> __m512 {
+        // SAFETY: `self` proves AVX-512; sixteen floats are read from an array of sixteen.
+        unsafe { _mm512_loadu_ps(x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn to_lanes(self, x: __m512) -> [f32; 16] {
+        let mut lanes = [0.0; 16];
+        // SAFETY: `self` proves AVX-512; sixteen floats are written to an array of sixteen.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), x) };
+        lanes
+    }
+    #[inline(always)]
+    fn load(self, block: &Block, _group: usize) -> __m512 {
+        // SAFETY: `self` proves AVX-512; sixteen floats are read from an array of sixteen.
+        unsafe { _mm512_loadu_ps(block.as_ptr()) }
+    }
+    #[inline(always)]
+    fn load_part(self, x: &[f32], pad: f32) -> __m512 {
+        let mask = self.first(x.len());
+        // SAFETY: `self` proves AVX-512; a masked load touches the lanes of the mask only, which has no more than `x`.
+        unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(pad), mask, x.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, x: __m512, block: &mut Block, _group: usize) {
+        // SAFETY: `self` proves AVX-512; sixteen floats are written to an array of sixteen.
+        unsafe { _mm512_storeu_ps(block.as_mut_ptr(), x) }
+    }
+    #[inline(always)]
+    fn store_part(self, x: __m512, out: &mut [f32]) {
+        let mask = self.first(out.len());
+        // SAFETY: `self` proves AVX-512; a masked store touches the lanes of the mask only, which has no more than `out`.
+        unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask, x) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if A::FUSED {
+            // SAFETY: `self` proves AVX-512.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        } else {
+            self.add(self.mul(a, b), c)
+        }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if A::FUSED {
+            // SAFETY: `self` proves AVX-512.
+            unsafe { _mm512_fnmadd_ps(a, b, c) }
+        } else {
+            self.sub(c, self.mul(a, b))
+        }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_abs_ps(a) }
+    }
+    #[inline(always)]
+    fn neg(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_xor_ps(_mm512_set1_ps(-0.0), a) }
+    }
+
+    #[inline(always)]
+    fn lt(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+    #[inline(always)]
+    fn any(self, mask: __mmask16) -> bool {
+        mask != 0
+    }
+
+    #[inline(always)]
+    fn bits(self, a: __m512) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_castps_si512(a) }
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m512i) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_castsi512_ps(a) }
+    }
+    #[inline(always)]
+    fn int(self, a: i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_set1_epi32(a) }
+    }
+    #[inline(always)]
+    fn int_add(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_sub(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_and(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_and_si512(a, b) }
+    }
+    #[inline(always)]
+    fn shl<const K: i32>(self, a: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(K)) }
+    }
+    #[inline(always)]
+    fn shr<const K: i32>(self, a: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(K)) }
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m512i) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_cvtepi32_ps(a) }
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)))
+        }
+    }
+    #[inline(always)]
+    fn reduce_max(self, a: __m512) -> f32 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let a = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Which instructions and which arithmetic a call runs on.
+
+use core::fmt;
+
+use super::{Simd, scalar::Scalar};
+
+/// An algorithm with its arguments, written for any vector.
+pub(crate) trait Kernel {
+    type Output;
+    /// `#[inline(always)]` in every implementation, and so must be all that it calls: a function that stays out of
+    /// line is compiled without the backend's instructions, and each of them becomes a call.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A set of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// One lane at a time in plain Rust: everywhere.
+    Scalar,
+    /// Four lanes in portable SIMD, chosen when the crate is compiled: SSE2, NEON or wasm's simd128.
+    Wide,
+    /// Eight lanes of AVX2 with FMA, found at run time.
+    Avx2,
+    /// Sixteen lanes of AVX-512 (F, VL, BW and DQ), found at run time.
+    Avx512,
+}
+
+impl Isa {
+    const ALL: [Self; 4] = [Self::Scalar, Self::Wide, Self::Avx2, Self::Avx512];
+}
+
+/// Where a computation runs: a set of instructions that this CPU has, and an arithmetic.
+///
+/// Every backend of one arithmetic gives the same bits. The *portable* arithmetic rounds every multiplication and
+/// every addition by itself and exists everywhere; the *fused* one rounds a multiplication with the addition after
+/// it once, and is the faster default where the hardware has it.
+///
+/// Losses and kernels take a backend with `.on(backend)`; without, [`Backend::detect`] decides at each call.
+///
+/// ```
+/// use losslanes::{Backend, BceWithLogitsLoss, View};
+///
+/// let logits = [0.5, -1.0];
+/// let logits = View::new(&logits, [2])?;
+/// let targets = [1.0, 0.0];
+/// let targets = View::new(&targets, [2])?;
+/// let first = BceWithLogitsLoss::new().on(Backend::SCALAR).mean(logits, targets)?;
+/// for backend in Backend::available() {
+///     // One arithmetic: the same bits, whatever the instructions.
+///     assert_eq!(BceWithLogitsLoss::new().on(backend.portable()).mean(logits, targets)?, first);
+/// }
+/// # Ok::<(), losslanes::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Backend {
+    isa: Isa,
+    fused: bool,
+}
+
+impl Backend {
+    /// One lane at a time, in the portable arithmetic: exists on every target.
+    pub const SCALAR: Self = Self { isa: Isa::Scalar, fused: false };
+
+    /// The fastest backend of this CPU. Cheap enough for every call.
+    #[inline]
+    #[must_use]
+    pub fn detect() -> Self {
+        let isa = if has(Isa::Avx512) {
+            Isa::Avx512
+        } else if has(Isa::Avx2) {
+            Isa::Avx2
+        } else if has(Isa::Wide) {
+            Isa::Wide
+        } else {
+            Isa::Scalar
+        };
+        Self { isa, fused: has_fma(isa) }
+    }
+
+    /// All that this CPU can run: every set of instructions, in the arithmetics that it has.
+    pub fn available() -> impl Iterator<Item = Self> + Clone {
+        Isa::ALL.into_iter().filter(|&isa| has(isa)).flat_map(|isa| {
+            let portable = Self { isa, fused: false };
+            let fused = Self { isa, fused: true };
+            core::iter::once(portable).chain(has_fma(isa).then_some(fused))
+        })
+    }
+
+    /// The same instructions in the portable arithmetic, which gives the same bits on every CPU.
+    #[inline]
+    #[must_use]
+    pub const fn portable(self) -> Self {
+        Self { fused: false, ..self }
+    }
+
+    /// The set of instructions.
+    #[inline]
+    #[must_use]
+    pub const fn isa(self) -> Isa {
+        self.isa
+    }
+
+    /// Whether a multiplication and the addition after it round once (fused) or twice (portable).
+    #[inline]
+    #[must_use]
+    pub const fn is_fused(self) -> bool {
+        self.fused
+    }
+
+    /// Runs a kernel on this backend.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(any(
+            target_feature = "sse2",
+            all(target_feature = "neon", target_arch = "aarch64"),
+            target_feature = "simd128"
+        ))]
+        match self.isa {
+            Isa::Scalar => {}
+            #[cfg(any(target_feature = "fma", target_arch = "aarch64"))]
+            Isa::Wide if self.fused => return kernel.run(super::wide::Wide::FUSED),
+            Isa::Wide => return kernel.run(super::wide::Wide::PORTABLE),
+            #[cfg(target_feature = "sse2")]
+            Isa::Avx2 | Isa::Avx512 => return self.run_avx(kernel),
+            #[cfg(not(target_feature = "sse2"))]
+            Isa::Avx2 | Isa::Avx512 => {}
+        }
+        kernel.run(Scalar)
+    }
+
+    #[cfg(target_feature = "sse2")]
+    #[inline]
+    fn run_avx<K: Kernel>(self, kernel: K) -> K::Output {
+        use super::{Fused, Portable, avx2::Avx2, avx512::Avx512};
+
+        // SAFETY: `detect` and `available`, the only functions that make a `Backend` with these sets of instructions,
+        // do so only after `has` found them on this CPU.
+        unsafe {
+            match (self.isa, self.fused) {
+                (Isa::Avx512, true) => Avx512::<Fused>::new().vectorize(kernel),
+                (Isa::Avx512, false) => Avx512::<Portable>::new().vectorize(kernel),
+                (_, true) => Avx2::<Fused>::new().vectorize(kernel),
+                (_, false) => Avx2::<Portable>::new().vectorize(kernel),
+            }
+        }
+    }
+}
+
+#[cfg(target_feature = "sse2")]
+cpufeatures::new!(avx2_and_fma, "avx2", "fma");
+#[cfg(target_feature = "sse2")]
+cpufeatures::new!(avx512_f_vl_bw_dq, "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx2", "fma");
+
+/// Whether this CPU and this build have these instructions.
+#[inline]
+fn has(isa: Isa) -> bool {
+    match isa {
+        Isa::Scalar => true,
+        Isa::Wide => cfg!(any(
+            target_feature = "sse2",
+            all(target_feature = "neon", target_arch = "aarch64"),
+            target_feature = "simd128"
+        )),
+        #[cfg(target_feature = "sse2")]
+        Isa::Avx2 => avx2_and_fma::get(),
+        #[cfg(target_feature = "sse2")]
+        Isa::Avx512 => avx512_f_vl_bw_dq::get(),
+        #[cfg(not(target_feature = "sse2"))]
+        Isa::Avx2 | Isa::Avx512 => false,
+    }
+}
+
+/// Whether these instructions include a fused multiplication and addition.
+#[inline]
+const fn has_fma(isa: Isa) -> bool {
+    match isa {
+        Isa::Scalar => false,
+        Isa::Wide => cfg!(any(target_feature = "fma", target_arch = "aarch64")),
+        Isa::Avx2 | Isa::Avx512 => true,
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// For example `avx512 (fused)`.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.isa {
+            Isa::Scalar => "scalar",
+            Isa::Wide => "wide",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        })?;
+        f.write_str(if self.fused { " (fused)" } else { " (portable)" })
+    }
+}

@@ -1,0 +1,121 @@
+//! Instructions: what a vector is, and how the CPU that runs it is found.
+//!
+//! This is the only module with `unsafe` code. A *token* ([`Scalar`], [`Wide`], and on x86 `Avx2` and `Avx512`) is a
+//! value that exists only where its instructions do, so that every operation on it is safe. The algorithms in
+//! [`crate::lanes`] are written once over [`Simd`] and never name an instruction set.
+//!
+//! # Sixteen virtual lanes
+//!
+//! Whatever the width of a register, data comes in blocks of [`LANES`] = 16 numbers and lane `j` of a reduction sees
+//! the elements `j, j + 16, j + 32, …`, in this order. A block is `16 / N` *groups* of the `N` lanes that fit a
+//! register. The sixteen lane sums are combined in one fixed tree: `j` with `j + 8`, then `+ 4`, `+ 2`, `+ 1`. So
+//! the result has the same bits for every `N`, and every backend of one arithmetic agrees with every other.
+
+#[cfg(target_feature = "sse2")]
+mod avx2;
+#[cfg(target_feature = "sse2")]
+mod avx512;
+mod backend;
+mod scalar;
+#[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
+mod wide;
+
+pub(crate) use backend::Kernel;
+pub use backend::{Backend, Isa};
+
+/// The number of virtual lanes: every reduction has this many accumulators on every backend.
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen consecutive numbers: one for each virtual lane.
+pub(crate) type Block = [f32; LANES];
+
+/// Whether [`Simd::mul_add`] rounds once or twice.
+pub(crate) trait Arithmetic: Copy {
+    const FUSED: bool;
+}
+
+/// One rounding for a multiplication and the addition after it. Needs FMA hardware.
+#[derive(Clone, Copy)]
+pub(crate) struct Fused;
+
+/// Every multiplication and every addition rounds by itself: IEEE 754 operations that every CPU has.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Arithmetic for Fused {
+    const FUSED: bool = true;
+}
+
+impl Arithmetic for Portable {
+    const FUSED: bool = false;
+}
+
+/// A token that proves that the instructions of its backend exist, and the operations that they give.
+///
+/// Every operation is exact or correctly rounded as IEEE 754 says, so that all implementations give the same bits
+/// (the payload and the sign of a NaN excepted).
+pub(crate) trait Simd: Copy {
+    /// Lanes of one register: a power of two from 1 to 16.
+    const N: usize;
+    /// Whether `mul_add` rounds once. Constant, so that an algorithm can have two forms at no cost.
+    const FUSED: bool;
+    /// `N` floats.
+    type F: Copy;
+    /// `N` 32-bit integers (two's complement, wrapping).
+    type I: Copy;
+    /// `N` truth values.
+    type M: Copy;
+    /// `[f32; N]`.
+    type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn from_lanes(self, x: Self::Lanes) -> Self::F;
+    fn to_lanes(self, x: Self::F) -> Self::Lanes;
+    /// The lanes `group * N ..` of a block. Groups are counted modulo `16 / N`.
+    fn load(self, block: &Block, group: usize) -> Self::F;
+    /// The first `N` elements, `pad` where there are fewer.
+    fn load_part(self, x: &[f32], pad: f32) -> Self::F;
+    fn store(self, x: Self::F, block: &mut Block, group: usize);
+    /// Stores as many lanes as `out` has room for.
+    fn store_part(self, x: Self::F, out: &mut [f32]);
+
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, with one rounding where `FUSED`.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c - a * b`, with one rounding where `FUSED`.
+    fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `a > b ? a : b`: the second operand where either is NaN, or where both are zero.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b ? a : b`: the second operand where either is NaN, or where both are zero.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    fn abs(self, a: Self::F) -> Self::F;
+    fn neg(self, a: Self::F) -> Self::F;
+
+    /// `a < b`; false where either is NaN.
+    fn lt(self, a: Self::F, b: Self::F) -> Self::M;
+    /// `a == b`; false where either is NaN.
+    fn eq(self, a: Self::F, b: Self::F) -> Self::M;
+    /// `mask ? a : b`.
+    fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
+    fn any(self, mask: Self::M) -> bool;
+
+    fn bits(self, a: Self::F) -> Self::I;
+    fn from_bits(self, a: Self::I) -> Self::F;
+    fn int(self, a: i32) -> Self::I;
+    fn int_add(self, a: Self::I, b: Self::I) -> Self::I;
+    fn int_sub(self, a: Self::I, b: Self::I) -> Self::I;
+    fn int_and(self, a: Self::I, b: Self::I) -> Self::I;
+    fn shl<const K: i32>(self, a: Self::I) -> Self::I;
+    /// Shift to the right that keeps the sign.
+    fn shr<const K: i32>(self, a: Self::I) -> Self::I;
+    /// The integers as floats; exact for what is used here, below 2^24.
+    fn to_float(self, a: Self::I) -> Self::F;
+
+    /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
+    fn reduce_add(self, a: Self::F) -> f32;
+    /// The maximum of the `N` lanes, in the same tree, each step as [`Simd::max`].
+    fn reduce_max(self, a: Self::F) -> f32;
+}

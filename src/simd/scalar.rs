@@ -1,0 +1,152 @@
+//! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
+
+use super::{Block, LANES, Simd};
+
+/// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scalar;
+
+impl Simd for Scalar {
+    const N: usize = 1;
+    const FUSED: bool = false;
+    type F = f32;
+    type I = i32;
+    type M = bool;
+    type Lanes = [f32; 1];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn from_lanes(self, [x]: [f32; 1]) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn to_lanes(self, x: f32) -> [f32; 1] {
+        [x]
+    }
+    #[inline(always)]
+    fn load(self, block: &Block, group: usize) -> f32 {
+        block[group % LANES]
+    }
+    #[inline(always)]
+    fn load_part(self, x: &[f32], pad: f32) -> f32 {
+        x.first().copied().unwrap_or(pad)
+    }
+    #[inline(always)]
+    fn store(self, x: f32, block: &mut Block, group: usize) {
+        block[group % LANES] = x;
+    }
+    #[inline(always)]
+    fn store_part(self, x: f32, out: &mut [f32]) {
+        if let Some(first) = out.first_mut() {
+            *first = x;
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: f32, b: f32) -> f32 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32, b: f32) -> f32 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32, b: f32) -> f32 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32, b: f32) -> f32 {
+        a / b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+        c - a * b
+    }
+    #[inline(always)]
+    fn max(self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn min(self, a: f32, b: f32) -> f32 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    fn abs(self, a: f32) -> f32 {
+        a.abs()
+    }
+    #[inline(always)]
+    fn neg(self, a: f32) -> f32 {
+        -a
+    }
+
+    #[inline(always)]
+    fn lt(self, a: f32, b: f32) -> bool {
+        a < b
+    }
+    #[inline(always)]
+    fn eq(self, a: f32, b: f32) -> bool {
+        a == b
+    }
+    #[inline(always)]
+    fn select(self, mask: bool, a: f32, b: f32) -> f32 {
+        if mask { a } else { b }
+    }
+    #[inline(always)]
+    fn any(self, mask: bool) -> bool {
+        mask
+    }
+
+    #[inline(always)]
+    fn bits(self, a: f32) -> i32 {
+        a.to_bits().cast_signed()
+    }
+    #[inline(always)]
+    fn from_bits(self, a: i32) -> f32 {
+        f32::from_bits(a.cast_unsigned())
+    }
+    #[inline(always)]
+    fn int(self, a: i32) -> i32 {
+        a
+    }
+    #[inline(always)]
+    fn int_add(self, a: i32, b: i32) -> i32 {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn int_sub(self, a: i32, b: i32) -> i32 {
+        a.wrapping_sub(b)
+    }
+    #[inline(always)]
+    fn int_and(self, a: i32, b: i32) -> i32 {
+        a & b
+    }
+    #[inline(always)]
+    fn shl<const K: i32>(self, a: i32) -> i32 {
+        a << K
+    }
+    #[inline(always)]
+    fn shr<const K: i32>(self, a: i32) -> i32 {
+        a >> K
+    }
+    #[inline(always)]
+    #[expect(clippy::cast_precision_loss, reason = "only integers below 2^24 come here")]
+    fn to_float(self, a: i32) -> f32 {
+        a as f32
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: f32) -> f32 {
+        a
+    }
+    #[inline(always)]
+    fn reduce_max(self, a: f32) -> f32 {
+        a
+    }
+}

@@ -1,0 +1,253 @@
+//! Strided views of a slice: shape, strides and offset, checked once.
+
+use crate::{Error, error::Argument};
+
+/// A read-only array of rank `D` inside of a slice: element `[i, j, …]` is
+/// `data[offset + i * strides[0] + j * strides[1] + …]`.
+///
+/// Strides count elements; they may be negative, and 0 repeats an axis without a copy. A view is checked when it is
+/// made, so that nothing that takes one has to check it again.
+///
+/// ```
+/// use losslanes::View;
+///
+/// let image = [0.0_f32; 2 * 3 * 4];
+/// let nchw = View::new(&image, [1, 2, 3, 4])?;
+/// // The same numbers, with the channels last in memory:
+/// let nhwc = View::strided(&image, 0, [1, 2, 3, 4], [24, 1, 8, 2])?;
+/// assert_eq!(nchw.shape(), nhwc.shape());
+/// # Ok::<(), losslanes::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct View<'a, T, const D: usize> {
+    data: &'a [T],
+    layout: Layout<D>,
+}
+
+/// A mutable array of rank `D` inside of a slice, as [`View`]; no two of its indices meet in one element.
+#[derive(Debug)]
+pub struct ViewMut<'a, T, const D: usize> {
+    data: &'a mut [T],
+    layout: Layout<D>,
+}
+
+/// Where the elements of a view are. Every index of the shape lies inside of the slice that it was made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout<const D: usize> {
+    pub(crate) offset: usize,
+    pub(crate) shape: [usize; D],
+    pub(crate) strides: [isize; D],
+}
+
+impl<T, const D: usize> Clone for View<'_, T, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, const D: usize> Copy for View<'_, T, D> {}
+
+impl<'a, T, const D: usize> View<'a, T, D> {
+    /// The whole slice in row-major order: the last axis is contiguous.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] if the slice's length is not the product of the shape, [`Error::TooLarge`] if that
+    /// product overflows.
+    pub fn new(data: &'a [T], shape: [usize; D]) -> Result<Self, Error> {
+        Ok(Self { data, layout: Layout::row_major(data.len(), shape)? })
+    }
+
+    /// Any layout: the element with all indices 0 is `data[offset]`, and a step along axis `k` moves by `strides[k]`
+    /// elements.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfBounds`] if an index of the shape lies outside of the slice, [`Error::TooLarge`] if the number of
+    /// elements overflows a `usize`. An empty shape is always fine.
+    pub fn strided(data: &'a [T], offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
+        Ok(Self { data, layout: Layout::strided(data.len(), offset, shape, strides)? })
+    }
+
+    /// The same elements seen as a larger array, by NumPy's rule: axes are aligned at the last one, and a missing
+    /// axis, or one of length 1, repeats.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RankMismatch`] if `E < D`, [`Error::ShapeMismatch`] if an axis is neither 1 nor as long as the new one,
+    /// [`Error::TooLarge`] if the number of elements overflows a `usize`.
+    pub fn broadcast_to<const E: usize>(self, shape: [usize; E]) -> Result<View<'a, T, E>, Error> {
+        Ok(View { data: self.data, layout: self.layout.broadcast_to(shape)? })
+    }
+
+    /// The length of each axis.
+    #[must_use]
+    pub const fn shape(&self) -> [usize; D] {
+        self.layout.shape
+    }
+
+    /// The distance of neighbours along each axis, in elements.
+    #[must_use]
+    pub const fn strides(&self) -> [isize; D] {
+        self.layout.strides
+    }
+
+    pub(crate) const fn data(&self) -> &'a [T] {
+        self.data
+    }
+
+    pub(crate) const fn layout(&self) -> &Layout<D> {
+        &self.layout
+    }
+}
+
+impl<'a, T, const D: usize> ViewMut<'a, T, D> {
+    /// The whole slice in row-major order: the last axis is contiguous.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::new`].
+    pub fn new(data: &'a mut [T], shape: [usize; D]) -> Result<Self, Error> {
+        let layout = Layout::row_major(data.len(), shape)?;
+        Ok(Self { data, layout })
+    }
+
+    /// Any layout in which no two indices meet: sorted by size, each stride must exceed the reach of all shorter ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::strided`], and [`Error::Overlap`].
+    pub fn strided(data: &'a mut [T], offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
+        let layout = Layout::strided(data.len(), offset, shape, strides)?;
+        layout.check_disjoint()?;
+        Ok(Self { data, layout })
+    }
+
+    /// The length of each axis.
+    #[must_use]
+    pub const fn shape(&self) -> [usize; D] {
+        self.layout.shape
+    }
+
+    /// The distance of neighbours along each axis, in elements.
+    #[must_use]
+    pub const fn strides(&self) -> [isize; D] {
+        self.layout.strides
+    }
+
+    /// A read-only view of the same elements.
+    #[must_use]
+    pub const fn as_view(&self) -> View<'_, T, D> {
+        View { data: self.data, layout: self.layout }
+    }
+
+    /// A shorter-lived mutable view of the same elements, to use one buffer for several calls.
+    #[must_use]
+    pub const fn reborrow(&mut self) -> ViewMut<'_, T, D> {
+        ViewMut { data: self.data, layout: self.layout }
+    }
+
+    pub(crate) const fn layout(&self) -> &Layout<D> {
+        &self.layout
+    }
+
+    pub(crate) const fn into_parts(self) -> (&'a mut [T], Layout<D>) {
+        (self.data, self.layout)
+    }
+}
+
+/// The product of a shape; `None` if it overflows. A 0 anywhere makes it 0.
+fn count(shape: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(1_usize, |count, &len| count.checked_mul(len))
+}
+
+impl<const D: usize> Layout<D> {
+    fn row_major(len: usize, shape: [usize; D]) -> Result<Self, Error> {
+        let expected = count(&shape).ok_or(Error::TooLarge)?;
+        if len != expected {
+            return Err(Error::LengthMismatch { len, expected });
+        }
+        let mut strides = [0; D];
+        let mut stride = 1_usize;
+        for (s, &len) in strides.iter_mut().zip(&shape).rev() {
+            // No wrap: a slice has at most isize::MAX elements. Where the shape is empty the strides do not matter.
+            *s = stride.cast_signed();
+            stride = stride.wrapping_mul(len);
+        }
+        Ok(Self { offset: 0, shape, strides })
+    }
+
+    fn strided(len: usize, offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
+        let layout = Self { offset, shape, strides };
+        match count(&shape) {
+            None => return Err(Error::TooLarge),
+            Some(0) => return Ok(layout),
+            Some(_) => {}
+        }
+        // Each axis moves the lowest or the highest index by its reach. An overflow is far outside of any slice.
+        let (mut down, mut up) = (0_usize, 0_usize);
+        for (&extent, &stride) in shape.iter().zip(&strides) {
+            let reach = (extent - 1).saturating_mul(stride.unsigned_abs());
+            let side = if stride < 0 { &mut down } else { &mut up };
+            *side = side.saturating_add(reach);
+        }
+        if down > offset {
+            return Err(Error::OutOfBounds { index: offset as i128 - down as i128, len });
+        }
+        let highest = offset.saturating_add(up);
+        if highest >= len {
+            return Err(Error::OutOfBounds { index: highest as i128, len });
+        }
+        Ok(layout)
+    }
+
+    /// Sorted by size, each stride must exceed the reach of the shorter ones together. Axes of length 1 do not matter.
+    fn check_disjoint(&self) -> Result<(), Error> {
+        let axes = || self.shape.iter().zip(&self.strides).map(|(&len, &stride)| (len, stride.unsigned_abs()));
+        if self.shape.contains(&0) {
+            return Ok(());
+        }
+        for (axis, (len, stride)) in axes().enumerate() {
+            let shorter = axes().enumerate().filter(|&(other, (_, s))| s < stride || (s == stride && other < axis));
+            // Inside of a slice no reach overflows.
+            let reach = shorter.fold(0_usize, |sum, (_, (len, s))| sum.wrapping_add((len - 1).wrapping_mul(s)));
+            if len > 1 && stride <= reach {
+                return Err(Error::Overlap { axis });
+            }
+        }
+        Ok(())
+    }
+
+    /// Without one axis, whose index is 0. What follows it moves up; the last axis is left over.
+    pub(crate) fn without(&self, axis: usize) -> Self {
+        fn without<T: Copy, const D: usize>(mut x: [T; D], axis: usize) -> [T; D] {
+            if let Some(tail) = x.get_mut(axis..).filter(|tail| !tail.is_empty()) {
+                tail.rotate_left(1);
+            }
+            x
+        }
+        Self { offset: self.offset, shape: without(self.shape, axis), strides: without(self.strides, axis) }
+    }
+
+    fn broadcast_to<const E: usize>(&self, shape: [usize; E]) -> Result<Layout<E>, Error> {
+        let argument = Argument::View;
+        let Some(added) = E.checked_sub(D) else {
+            return Err(Error::RankMismatch { argument, rank: D, expected: E });
+        };
+        count(&shape).ok_or(Error::TooLarge)?;
+        let mut strides = [0; E];
+        let old = self.shape.iter().zip(&self.strides);
+        let new = shape.iter().zip(&mut strides).skip(added);
+        for (axis, ((&len, &stride), (&expected, s))) in old.zip(new).enumerate() {
+            if len == expected {
+                *s = stride;
+            } else if len != 1 {
+                return Err(Error::ShapeMismatch { argument, axis, len, expected });
+            }
+        }
+        Ok(Layout { offset: self.offset, shape, strides })
+    }
+}
