@@ -131,9 +131,8 @@ pub fn exp<const D: usize>(x: View<'_, f32, D>, out: ViewMut<'_, f32, D>) -> Res
 
 /// [`exp`] in place.
 #[inline]
-#[must_use]
 pub fn exp_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
-    on(Backend::detect()).exp_in_place(x)
+    on(Backend::detect()).exp_in_place(x);
 }
 
 /// For each element the natural logarithm.
@@ -160,9 +159,8 @@ pub fn ln<const D: usize>(x: View<'_, f32, D>, out: ViewMut<'_, f32, D>) -> Resu
 
 /// [`ln`] in place.
 #[inline]
-#[must_use]
 pub fn ln_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
-    on(Backend::detect()).ln_in_place(x)
+    on(Backend::detect()).ln_in_place(x);
 }
 
 /// For each element `1 / (1 + e^-x)`, the logistic function.
@@ -189,9 +187,8 @@ pub fn sigmoid<const D: usize>(x: View<'_, f32, D>, out: ViewMut<'_, f32, D>) ->
 
 /// [`sigmoid`] in place.
 #[inline]
-#[must_use]
 pub fn sigmoid_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
-    on(Backend::detect()).sigmoid_in_place(x)
+    on(Backend::detect()).sigmoid_in_place(x);
 }
 
 /// For each element `ln(1 / (1 + e^-x)) = -softplus(-x)`.
@@ -218,9 +215,8 @@ pub fn log_sigmoid<const D: usize>(x: View<'_, f32, D>, out: ViewMut<'_, f32, D>
 
 /// [`log_sigmoid`] in place.
 #[inline]
-#[must_use]
 pub fn log_sigmoid_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
-    on(Backend::detect()).log_sigmoid_in_place(x)
+    on(Backend::detect()).log_sigmoid_in_place(x);
 }
 
 /// For each element `ln(1 + e^x)`.
@@ -247,9 +243,8 @@ pub fn softplus<const D: usize>(x: View<'_, f32, D>, out: ViewMut<'_, f32, D>) -
 
 /// [`softplus`] in place.
 #[inline]
-#[must_use]
 pub fn softplus_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
-    on(Backend::detect()).softplus_in_place(x)
+    on(Backend::detect()).softplus_in_place(x);
 }
 
 impl Kernels {
@@ -344,7 +339,6 @@ impl Kernels {
 
     /// As [`exp_in_place`], on this backend.
     #[inline]
-    #[must_use]
     pub fn exp_in_place<const D: usize>(self, x: ViewMut<'_, f32, D>) {
         // In place there is no other shape to differ from.
         let _: Result<(), Error> = self.map::<elements::Exp, D>(None, x);
@@ -362,7 +356,6 @@ impl Kernels {
 
     /// As [`ln_in_place`], on this backend.
     #[inline]
-    #[must_use]
     pub fn ln_in_place<const D: usize>(self, x: ViewMut<'_, f32, D>) {
         // In place there is no other shape to differ from.
         let _: Result<(), Error> = self.map::<elements::Ln, D>(None, x);
@@ -380,7 +373,6 @@ impl Kernels {
 
     /// As [`sigmoid_in_place`], on this backend.
     #[inline]
-    #[must_use]
     pub fn sigmoid_in_place<const D: usize>(self, x: ViewMut<'_, f32, D>) {
         // In place there is no other shape to differ from.
         let _: Result<(), Error> = self.map::<elements::Sigmoid, D>(None, x);
@@ -398,7 +390,6 @@ impl Kernels {
 
     /// As [`log_sigmoid_in_place`], on this backend.
     #[inline]
-    #[must_use]
     pub fn log_sigmoid_in_place<const D: usize>(self, x: ViewMut<'_, f32, D>) {
         // In place there is no other shape to differ from.
         let _: Result<(), Error> = self.map::<elements::LogSigmoid, D>(None, x);
@@ -416,7 +407,6 @@ impl Kernels {
 
     /// As [`softplus_in_place`], on this backend.
     #[inline]
-    #[must_use]
     pub fn softplus_in_place<const D: usize>(self, x: ViewMut<'_, f32, D>) {
         // In place there is no other shape to differ from.
         let _: Result<(), Error> = self.map::<elements::Softplus, D>(None, x);

@@ -21,7 +21,7 @@ pub(crate) const ARRAYS: usize = 3;
 pub(crate) const IGNORED: usize = usize::MAX;
 
 /// Class indices of any integer type, one for each row.
-pub(crate) trait Labels {
+pub trait Labels {
     /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Fails with the
     /// position and the value of the first that is neither.
     fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<(), (usize, i128)>;

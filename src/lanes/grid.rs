@@ -95,12 +95,6 @@ impl<const K: usize> Grid<'_, K> {
         Run { first: 0, len: self.run, bases: self.offsets }
     }
 
-    /// Whether all elements are in one run.
-    #[inline(always)]
-    pub(crate) fn is_flat(&self) -> bool {
-        self.shape.is_empty()
-    }
-
     /// Moves `run` to where element `i` is, and returns how many elements follow in it, with `i` itself.
     #[inline(always)]
     pub(crate) fn seek(&self, run: &mut Run<K>, i: usize) -> usize {

@@ -11,6 +11,7 @@ pub trait Target: sealed::Target {}
 pub trait ClassIndex: Target {}
 
 /// The memory of a target, with its element type resolved.
+#[derive(Clone, Copy)]
 pub enum Targets<'a> {
     Classes(&'a dyn Labels),
     Probabilities(&'a [f32]),
@@ -58,6 +59,7 @@ macro_rules! class_index {
         }
 
         impl Labels for Integers<'_, $int> {
+            #[allow(clippy::cast_lossless, reason = "`From` has no `usize`")]
             fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<(), (usize, i128)> {
                 let mut at = offset;
                 for (position, class) in out.iter_mut().enumerate() {

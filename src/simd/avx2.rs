@@ -78,6 +78,9 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
     #[inline(always)]
     fn load_part(self, x: &[f32], pad: f32) -> __m256 {
+        if let Some(x) = x.first_chunk() {
+            return self.from_lanes(*x);
+        }
         let mask = self.first(x.len());
         // SAFETY: `self` proves AVX; a masked load touches the lanes of the mask only, which has no more than `x`.
         unsafe {
@@ -92,6 +95,10 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
     #[inline(always)]
     fn store_part(self, x: __m256, out: &mut [f32]) {
+        if let Some(out) = out.first_chunk_mut() {
+            *out = self.to_lanes(x);
+            return;
+        }
         let mask = self.first(out.len());
         // SAFETY: `self` proves AVX; a masked store touches the lanes of the mask only, which has no more than `out`.
         unsafe { _mm256_maskstore_ps(out.as_mut_ptr(), mask, x) }

@@ -37,7 +37,8 @@ impl<A: Arithmetic> Avx512<A> {
     /// A mask of the first `count` lanes; all lanes from 16 on.
     #[inline(always)]
     fn first(self, count: usize) -> __mmask16 {
-        ((1_u32 << count.min(16)) - 1) as u16
+        #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
+        __mmask16::MAX.unbounded_shr(16 - count.min(16) as u32)
     }
 }
 
@@ -73,6 +74,9 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
     #[inline(always)]
     fn load_part(self, x: &[f32], pad: f32) -> __m512 {
+        if let Some(x) = x.first_chunk() {
+            return self.from_lanes(*x);
+        }
         let mask = self.first(x.len());
         // SAFETY: `self` proves AVX-512; a masked load touches the lanes of the mask only, which has no more than `x`.
         unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(pad), mask, x.as_ptr()) }
@@ -84,6 +88,10 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
     #[inline(always)]
     fn store_part(self, x: __m512, out: &mut [f32]) {
+        if let Some(out) = out.first_chunk_mut() {
+            *out = self.to_lanes(x);
+            return;
+        }
         let mask = self.first(out.len());
         // SAFETY: `self` proves AVX-512; a masked store touches the lanes of the mask only, which has no more than `out`.
         unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask, x) }
