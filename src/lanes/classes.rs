@@ -2,7 +2,7 @@
 
 use super::{
     grid::{Grid, Run},
-    partition::{Rows, TARGET},
+    partition::{Layout, RowKernel, Rows, TARGET, run_rows},
     sum::total,
 };
 use crate::{
@@ -22,27 +22,20 @@ pub(crate) const IGNORED: usize = usize::MAX;
 
 /// Class indices of any integer type, one for each row.
 pub trait Labels {
-    /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Fails with the
-    /// position and the value of the first that is neither.
-    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<(), (usize, i128)>;
+    /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Returns whether
+    /// any is ignored; fails with the position and the value of the first that is neither.
+    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<bool, (usize, i128)>;
 }
 
-/// Each row's target class, its logit and its weight.
+/// Each row's target class and its weight.
 pub(crate) struct ClassTargets<'a> {
     pub(crate) labels: &'a dyn Labels,
     /// A weight for each class.
     pub(crate) weight: Option<&'a [f32]>,
 }
 
-/// What belongs to the targets of `N` rows.
-struct Picked<F, M> {
-    logit: F,
-    weight: F,
-    kept: M,
-}
-
 impl ClassTargets<'_> {
-    /// The labels of the rows `i .. i + out.len()`.
+    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored.
     #[inline(always)]
     fn read<const K: usize>(
         &self,
@@ -51,18 +44,19 @@ impl ClassTargets<'_> {
         classes: usize,
         i: usize,
         out: &mut [usize],
-    ) -> Result<(), Error> {
-        let mut done = 0;
+    ) -> Result<bool, Error> {
+        let (mut done, mut ignored) = (0, false);
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let first = i.wrapping_add(done);
             let count = grid.seek(run, first).min(rest.len());
             let part = rest.get_mut(..count).unwrap_or(&mut []);
-            self.labels
+            ignored |= self
+                .labels
                 .read(grid.offset(run, TARGET, first), grid.steps[TARGET], part)
                 .map_err(|(at, target)| Error::TargetOutOfRange { index: first.wrapping_add(at), target, classes })?;
             done = done.wrapping_add(count);
         }
-        Ok(())
+        Ok(ignored)
     }
 
     /// Fails if any label is out of range.
@@ -76,38 +70,18 @@ impl ClassTargets<'_> {
         Ok(())
     }
 
+    /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
     #[inline(always)]
-    fn pick<S: Simd, const K: usize>(
-        &self,
-        s: S,
-        rows: &Rows<'_, K>,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-    ) -> Result<Picked<S::F, S::M>, Error> {
-        let mut labels = [0; LANES];
-        let labels = labels.get_mut(..count).unwrap_or(&mut []);
-        self.read(&rows.grid, run, rows.classes, i, labels)?;
-        let nothing = s.to_lanes(s.splat(0.0));
-        let (mut logits, mut weights, mut kept) = (nothing, nothing, nothing);
-        let picked = logits.as_mut().iter_mut().zip(weights.as_mut()).zip(kept.as_mut());
-        for ((l, &class), ((logit, weight), kept)) in labels.iter().enumerate().zip(picked) {
-            if class == IGNORED {
-                continue;
+    fn weights<S: Simd>(&self, s: S, labels: &[usize]) -> (S::F, S::M) {
+        let zero = s.splat(0.0);
+        let (mut weights, mut kept) = (s.to_lanes(zero), s.to_lanes(zero));
+        for ((weight, kept), &class) in weights.as_mut().iter_mut().zip(kept.as_mut()).zip(labels) {
+            if class != IGNORED {
+                *weight = self.weight.map_or(1.0, |w| w.get(class).copied().unwrap_or(0.0));
+                *kept = 1.0;
             }
-            let i = i.wrapping_add(l);
-            rows.grid.seek(run, i);
-            let shift = rows.stride.wrapping_mul(class.cast_signed());
-            let at = rows.grid.offset(run, 0, i).wrapping_add_signed(shift);
-            *logit = rows.logits.get(at).copied().unwrap_or(0.0);
-            *weight = self.weight.map_or(1.0, |w| w.get(class).copied().unwrap_or(0.0));
-            *kept = 1.0;
         }
-        Ok(Picked {
-            logit: s.from_lanes(logits),
-            weight: s.from_lanes(weights),
-            kept: s.lt(s.splat(0.0), s.from_lanes(kept)),
-        })
+        (s.from_lanes(weights), s.lt(zero, s.from_lanes(kept)))
     }
 }
 
@@ -121,30 +95,40 @@ pub(crate) const fn tile_rows(classes: usize) -> usize {
     }
 }
 
-/// The total over rows with a target class, each of whose losses `loss` gives, without weight for ignored rows.
+/// The total over rows with a target class. `loss` gives the losses of the rows from `i` on with these labels and
+/// weights.
 #[inline(always)]
 fn class_total<S: Simd>(
     s: S,
     rows: &Rows<'_, ARRAYS>,
     targets: &ClassTargets<'_>,
-    out: Option<&mut [f32]>,
-    mut loss: impl FnMut(&mut Run<ARRAYS>, usize, usize, &Picked<S::F, S::M>) -> S::F,
+    mut out: Option<&mut [f32]>,
+    mut loss: impl FnMut(&mut Run<ARRAYS>, usize, &[usize], S::F) -> S::F,
 ) -> Result<Total, Error> {
     let zero = s.splat(0.0);
-    let mut out = out;
     let mut run = rows.grid.start();
     let mut valid = true;
-    let total = total(s, rows.grid.len, tile_rows(rows.classes), |i, count| {
-        let Ok(picked) = targets.pick(s, rows, &mut run, i, count) else {
-            valid = false;
-            return (zero, zero);
-        };
-        let loss = s.select(picked.kept, loss(&mut run, i, count, &picked), zero);
-        if let Some(out) = &mut out {
-            rows.grid.store(s, &mut run, OUT, out, i, count, 0, loss);
-        }
-        (loss, picked.weight)
-    });
+    let mut labels = [0; LANES];
+    let total = total(
+        s,
+        rows.grid.len,
+        tile_rows(rows.classes),
+        #[inline(always)]
+        |i, count| {
+            let labels = labels.get_mut(..count).unwrap_or(&mut []);
+            let Ok(ignored) = targets.read(&rows.grid, &mut run, rows.classes, i, labels) else {
+                valid = false;
+                return (zero, zero);
+            };
+            let uniform = !ignored && targets.weight.is_none();
+            let (weight, kept) = if uniform { (s.splat(1.0), s.eq(zero, zero)) } else { targets.weights(s, labels) };
+            let loss = s.select(kept, loss(&mut run, i, labels, weight), zero);
+            if let Some(out) = &mut out {
+                rows.grid.store(s, &mut run, OUT, out, i, count, 0, loss);
+            }
+            (loss, weight)
+        },
+    );
     if !valid {
         // The first target that is wrong, whatever order the lanes came in.
         targets.check(rows)?;
@@ -159,32 +143,50 @@ pub(crate) struct ClassCrossEntropy<'a> {
     pub(crate) out: Option<&'a mut [f32]>,
 }
 
-impl ClassCrossEntropy<'_> {
-    #[inline(always)]
-    fn total<S: Simd, const SMOOTHING: bool>(self, s: S) -> Result<Total, Error> {
-        let Self { rows, targets, out } = self;
-        class_total(s, &rows, &targets, out, |run, i, count, picked| {
-            let partition = rows.partition::<S, SMOOTHING>(s, run, i, count);
-            let log_others = partition.log_others(s);
-            let lead = s.sub(partition.max, picked.logit);
-            let loss = s.mul(picked.weight, s.add(lead, log_others));
-            if SMOOTHING {
-                // Smoothed altogether, the target has no part of its own, even where its logit is −∞.
-                let keep = rows.cross.keep;
-                let own = if keep == 0.0 { s.splat(0.0) } else { s.mul(loss, s.splat(keep)) };
-                return s.add(own, partition.weighted_loss(s, log_others));
-            }
-            loss
-        })
-    }
-}
-
 impl Kernel for ClassCrossEntropy<'_> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        if self.rows.cross.floor > 0.0 { self.total::<S, true>(s) } else { self.total::<S, false>(s) }
+        let way = self.rows.way();
+        if self.rows.cross.floor > 0.0 {
+            run_rows(s, way, ClassLoss::<true>(self))
+        } else {
+            run_rows(s, way, ClassLoss::<false>(self))
+        }
+    }
+}
+
+/// With or without label smoothing.
+struct ClassLoss<'a, const SMOOTHING: bool>(ClassCrossEntropy<'a>);
+
+impl<const SMOOTHING: bool> RowKernel for ClassLoss<'_, SMOOTHING> {
+    type Output = Result<Total, Error>;
+
+    #[inline(always)]
+    fn run<S: Simd, L: Layout<S>>(self, s: S) -> Self::Output {
+        let ClassCrossEntropy { rows, targets, out } = self.0;
+        let mut layout = L::new();
+        class_total(
+            s,
+            &rows,
+            &targets,
+            out,
+            #[inline(always)]
+            |run, i, labels, weight| {
+                let partition = layout.partition::<SMOOTHING, ARRAYS>(s, &rows, run, i, labels.len(), labels);
+                let log_others = partition.log_others(s);
+                let lead = s.sub(partition.max, partition.logit);
+                let loss = s.mul(weight, s.add(lead, log_others));
+                if SMOOTHING {
+                    // Smoothed altogether, the target has no part of its own, even where its logit is −∞.
+                    let keep = rows.cross.keep;
+                    let own = if keep == 0.0 { s.splat(0.0) } else { s.mul(loss, s.splat(keep)) };
+                    return s.add(own, partition.weighted_loss(s, log_others));
+                }
+                loss
+            },
+        )
     }
 }
 
@@ -200,7 +202,14 @@ impl Kernel for NegativeLogLikelihood<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        class_total(s, &self.rows, &self.targets, self.out, |_, _, _, picked| s.neg(s.mul(picked.weight, picked.logit)))
+        class_total(
+            s,
+            &self.rows,
+            &self.targets,
+            self.out,
+            #[inline(always)]
+            |run, i, labels, weight| s.neg(s.mul(weight, self.rows.pick(s, run, i, labels))),
+        )
     }
 }
 
@@ -215,19 +224,35 @@ impl Kernel for ProbabilityCrossEntropy<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Total {
+        run_rows(s, self.rows.way(), self)
+    }
+}
+
+impl RowKernel for ProbabilityCrossEntropy<'_> {
+    type Output = Total;
+
+    #[inline(always)]
+    fn run<S: Simd, L: Layout<S>>(self, s: S) -> Total {
         let Self { rows, mut out } = self;
+        let mut layout = L::new();
         let mut run = rows.grid.start();
-        total(s, rows.grid.len, tile_rows(rows.classes), |i, count| {
-            let loss = if rows.classes == 0 {
-                s.splat(0.0)
-            } else {
-                let partition = rows.partition::<S, true>(s, &mut run, i, count);
-                partition.weighted_loss(s, partition.log_others(s))
-            };
-            if let Some(out) = &mut out {
-                rows.grid.store(s, &mut run, OUT, out, i, count, 0, loss);
-            }
-            (loss, s.splat(1.0))
-        })
+        total(
+            s,
+            rows.grid.len,
+            tile_rows(rows.classes),
+            #[inline(always)]
+            |i, count| {
+                let loss = if rows.classes == 0 {
+                    s.splat(0.0)
+                } else {
+                    let partition = layout.partition::<true, ARRAYS>(s, &rows, &mut run, i, count, &[]);
+                    partition.weighted_loss(s, partition.log_others(s))
+                };
+                if let Some(out) = &mut out {
+                    rows.grid.store(s, &mut run, OUT, out, i, count, 0, loss);
+                }
+                (loss, s.splat(1.0))
+            },
+        )
     }
 }

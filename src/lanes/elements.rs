@@ -33,10 +33,10 @@ pub(crate) struct Probabilities;
 impl BinaryLoss for Probabilities {
     #[inline(always)]
     fn loss<S: Simd>(s: S, p: S::F, t: S::F, _: Option<S::F>) -> S::F {
-        let floor = s.splat(-100.0);
-        let yes = s.max(floor, math::ln(s, p));
-        let no = s.max(floor, math::ln_1p(s, s.neg(p)));
-        s.neg(s.mul_add(t, yes, s.mul(s.sub(s.splat(1.0), t), no)))
+        let (yes, no) = (math::ln_probability(s, p), math::ln_complement(s, p));
+        let loss = s.mul_add(t, yes, s.mul(s.sub(s.splat(1.0), t), no));
+        // 0, but NaN for NaN, which the logarithms do not keep.
+        s.sub(s.sub(p, p), loss)
     }
 
     #[inline(always)]
@@ -56,7 +56,10 @@ impl BinaryLoss for Logits {
         let soft = math::soft(s, x);
         let yes = s.add(s.max(s.neg(x), zero), soft);
         let no = s.add(s.max(x, zero), soft);
-        let positive = pos_weight.map_or(t, |pos_weight| s.mul(pos_weight, t));
+        let positive = match pos_weight {
+            Some(pos_weight) => s.mul(pos_weight, t),
+            None => t,
+        };
         let negative = s.sub(s.splat(1.0), t);
         // 0 · ∞ is 0 for a target that has no part in one of the two.
         let yes = s.select(s.eq(t, zero), zero, s.mul(positive, yes));
@@ -90,22 +93,29 @@ impl<L: BinaryLoss> Kernel for Binary<'_, L> {
         let Self { grid, input, target, weight, pos_weight, mut out, loss: _ } = self;
         let mut run = grid.start();
         let mut valid = true;
-        let mut total = total(s, grid.len, TILE, |i, count| {
-            let mut load = |k, data| grid.load(s, &mut run, k, data, i, count, 0, 0.0);
-            let x = load(INPUT, input);
-            let t = load(TARGET, target);
-            let pos_weight = pos_weight.map(|data| load(POS_WEIGHT, data));
-            let weight = weight.map(|data| load(WEIGHT, data));
-            valid &= !L::refuses(s, x);
-            let mut loss = L::loss(s, x, t, pos_weight);
-            if let Some(weight) = weight {
-                loss = s.mul(weight, loss);
-            }
-            if let Some(out) = &mut out {
-                grid.store(s, &mut run, OUT, out, i, count, 0, loss);
-            }
-            (loss, s.splat(0.0))
-        });
+        let mut total = total(
+            s,
+            grid.len,
+            TILE,
+            #[inline(always)]
+            |i, count| {
+                let x = grid.load(s, &mut run, INPUT, input, i, count, 0, 0.0);
+                let t = grid.load(s, &mut run, TARGET, target, i, count, 0, 0.0);
+                let pos_weight = match pos_weight {
+                    Some(data) => Some(grid.load(s, &mut run, POS_WEIGHT, data, i, count, 0, 0.0)),
+                    None => None,
+                };
+                valid &= !L::refuses(s, x);
+                let mut loss = L::loss(s, x, t, pos_weight);
+                if let Some(data) = weight {
+                    loss = s.mul(grid.load(s, &mut run, WEIGHT, data, i, count, 0, 0.0), loss);
+                }
+                if let Some(out) = &mut out {
+                    grid.store(s, &mut run, OUT, out, i, count, 0, loss);
+                }
+                (loss, s.splat(0.0))
+            },
+        );
         total.weight = Compensated::from_count(grid.len);
         valid.then_some(total)
     }
@@ -167,7 +177,13 @@ impl<F: Function> Kernel for Map<'_, F> {
                     offset..offset.wrapping_add(left)
                 };
                 let x = input.and_then(|x| x.get(range(0)));
-                map_slice(s, x, out.get_mut(range(1)).unwrap_or(&mut []), |x| F::value(s, x));
+                map_slice(
+                    s,
+                    x,
+                    out.get_mut(range(1)).unwrap_or(&mut []),
+                    #[inline(always)]
+                    |x| F::value(s, x),
+                );
                 i = i.wrapping_add(left);
                 continue;
             }

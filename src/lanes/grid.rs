@@ -163,7 +163,7 @@ impl<const K: usize> Grid<'_, K> {
 
     /// One element after the other: the way through any layout.
     #[inline(never)]
-    fn gather(&self, run: &mut Run<K>, k: usize, data: &[f32], i: usize, shift: isize, out: &mut [f32]) {
+    pub(crate) fn gather(&self, run: &mut Run<K>, k: usize, data: &[f32], i: usize, shift: isize, out: &mut [f32]) {
         for (l, out) in out.iter_mut().enumerate() {
             self.seek(run, i.wrapping_add(l));
             if let Some(&x) = data.get(self.offset(run, k, i.wrapping_add(l)).wrapping_add_signed(shift)) {

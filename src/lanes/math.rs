@@ -1,30 +1,40 @@
 //! Elementary functions, over any vector.
+//!
+//! Every function is a short sequence of IEEE operations without branches or tables, so that all backends of one
+//! arithmetic give the same bits. The two arithmetics share all steps; only the split of ln 2 differs.
+//!
+//! Errors are in ULP of the result, `|got - exact| / ulp(exact)`, where a subnormal has the ULP 2^-149. The worst errors
+//! named are over all 2^32 inputs, against the functions of the standard library in `f64`, as *fused* / *portable*.
+//!
+//! Polynomials come from Sollya's `fpminimax` with coefficients rounded to `f32`; each says of what, and how far it is
+//! from it. They leave out the leading terms that have to be exact.
 
 use crate::simd::Simd;
 
-/// What the sums of [`exp_term`] have to be multiplied with.
+/// The unit of [`exp_term`], 2^-60: what the sum of its terms has to be multiplied with.
 pub(crate) const TERM_UNIT: f32 = power_of_two(-60);
 
 const LOG2_E: f32 = core::f32::consts::LOG2_E;
 const LN2: f32 = core::f32::consts::LN_2;
-/// 1.5 * 2^23: adding it rounds to an integer, which then stands in the lowest bits.
+/// The first 15 bits of ln 2, whose product with an exponent is exact, and the rest.
+const LN2_HIGH: f32 = 0.693_145_75;
+const LN2_LOW: f32 = 1.428_606_8e-6;
+/// 1.5 · 2^23. A sum with it is rounded to an integer, which stands in the lowest bits of the sum.
 const ROUND: f32 = 12_582_912.0;
-/// The exponent of a float.
+/// The exponent of a float, and its sign and exponent.
 const EXPONENT: i32 = 0x7f80_0000;
-/// `sqrt(1/2)`, as bits.
+const SIGN_AND_EXPONENT: i32 = -1 << 23;
+/// The bits of √½.
 const SQRT_HALF: i32 = 0x3f35_04f3;
+/// e^x rounds to 0 below -103.98; here its exponent still is one of those that the functions below allow for.
+const EXP_MIN: f32 = -104.5;
 
-/// `2^n` for a normal number.
+/// `2^n`, where that is a normal number.
 const fn power_of_two(n: i32) -> f32 {
     f32::from_bits((127 + n).cast_unsigned() << 23)
 }
 
-/// `LN2` in two parts.
-#[inline(always)]
-fn ln2_parts<S: Simd>(s: S) -> (S::F, S::F) {
-    if S::FUSED { (s.splat(LN2), s.splat(-1.904_654_3e-9)) } else { (s.splat(0.693_145_75), s.splat(1.428_606_8e-6)) }
-}
-
+/// The polynomial with these coefficients, the leading one first, by Horner's rule.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, leading: f32, others: [f32; N]) -> S::F {
     let mut y = s.splat(leading);
@@ -34,26 +44,53 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, leading: f32, others: [f32
     y
 }
 
-/// `(t, u)` with `e^x = 2^n (1 + u)`; the lowest bits of `t` are the integer `n + bias`.
+/// Splits `x = n ln 2 + r` with an integer `n` and |r| <= ln 2 / 2, and returns `(t, n, r)`. The lowest nine bits of `t`
+/// are `n + bias`.
+///
+/// `n ln 2` is subtracted in two steps. *Fused*: the first step, with ln 2 rounded to `f32`, is exact because its
+/// result is a multiple of 2^-25 or of the last bit of `x`, whichever is smaller, and small. That rounding of ln 2 is a
+/// lucky one, 1.9e-9, which is all that the second step corrects. *Portable*: the product of the first step has to be
+/// exact, so that ln 2 keeps 15 bits.
 #[inline(always)]
-fn exp_parts<S: Simd>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
-    let (high, low) = ln2_parts(s);
+fn reduce<S: Simd>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F) {
     let round = s.splat(ROUND + bias);
     let t = s.mul_add(x, s.splat(LOG2_E), round);
     let n = s.sub(t, round);
-    // x = n ln 2 + first - small
-    let first = s.neg_mul_add(n, high, x);
-    let small = s.mul(n, low);
-    let r = s.sub(first, small);
-    let q = polynomial(s, r, 1.382_385_1e-3, [8.368_818e-3, 4.166_823_3e-2, 0.166_665_2, 0.499_999_94]);
-    let rest = if S::FUSED { s.mul_add(s.mul(r, r), q, s.neg(small)) } else { s.sub(s.mul(s.mul(r, r), q), small) };
-    (t, s.add(first, rest))
+    let (high, low) = if S::FUSED { (LN2, -1.904_654_3e-9) } else { (LN2_HIGH, LN2_LOW) };
+    let r = s.neg_mul_add(n, s.splat(high), x);
+    let r = if exact || !S::FUSED { s.neg_mul_add(n, s.splat(low), r) } else { r };
+    (t, r)
+}
+
+/// `(t, u)` with `e^x = 2^n (1 + u)` and u in [-0.3, 0.42]. The lowest nine bits of `t` are `n + bias`.
+///
+/// After [`reduce`], `u = r + r² q(r)` for a polynomial of degree 4: relative to e^r it is off by 3.4e-9. The rounding of
+/// `r` and that of `u` (2^-26 each where they exceed 1/4) are what limits [`exp`] and everything after it.
+/// The coefficients are those of `fpminimax(exp(x), [|2,...,6|], [|24...|], [-0.3468;0.3468], relative, 1 + x)`, then
+/// moved by a random search for the smallest error of `exp` over all inputs.
+#[inline(always)]
+fn exp_parts<S: Simd>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
+    let (t, r) = reduce(s, x, bias, true);
+    let q = polynomial(s, r, 1.383_073_7e-3, [8.368_759e-3, 4.166_723_8e-2, 0.166_665_24, 0.500_000_06]);
+    (t, s.mul_add(s.mul(r, r), q, r))
+}
+
+/// `2^n` from the `t` of [`exp_parts`], where the bias was 127 more than what is added to `n`.
+#[inline(always)]
+fn scale<S: Simd>(s: S, t: S::F) -> S::F {
+    s.from_bits(s.shl::<23>(s.bits(t)))
 }
 
 /// `e^x`.
+///
+/// `2^n (1 + u)` with [`exp_parts`]. `2^n` exceeds the floats at both ends and is multiplied in two halves, each of
+/// which is a normal number: `n + 254` is shifted to where its upper eight bits are an exponent, ⌊n / 2⌋ + 127; what this
+/// leaves of `n` is the other one. Both multiplications are exact, but for the last one if it is subnormal.
+///
+/// Worst error: @exp@ ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.min(s.splat(89.0), s.max(s.splat(-104.5), x));
+    let x = s.min(s.splat(89.0), s.max(s.splat(EXP_MIN), x));
     let (t, u) = exp_parts(s, x, 254.0);
     let n = s.bits(t);
     let first = s.int_and(s.shl::<22>(n), s.int(EXPONENT));
@@ -62,48 +99,44 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(s.mul_add(u, first, first), second)
 }
 
-/// `e^d * 2^60` as `(p, scale)`, whose product it is; `d <= 0` or NaN.
+/// `e^d` for `d <= 0` or NaN, as `(p, scale)`: `p · scale` is `e^d` in units of [`TERM_UNIT`], to be summed with
+/// [`Simd::mul_add`].
+///
+/// Made for sums: seven multiplications, and the last rounding left to the sum. `p` is a polynomial of degree 5 in the
+/// `r` of [`reduce`], 9.2e-8 from e^r (degree 6 would be 3e-9, for one cycle of nine on AVX-512), of
+/// `fpminimax(exp(x), [|1,...,5|], [|24...|], [-0.3468;0.3468], relative, 1)`; *fused*, the second step of the reduction is
+/// left out: an error of 1.9e-9 · n. `scale` is a power of two, `2^(n + 60)`, and 0 from `n = -187` on, to which everything
+/// below is clamped. So the unit keeps sums of terms down to e^-128.9 exact to the last bits.
+///
+/// Worst relative error of the product: 1.6e-7 / 1.8e-7 for d >= -5, 2.6e-7 / 1.9e-7 for d >= -40, 3.9e-7 / 1.9e-7 for
+/// d >= -87. d = 0 gives 1 and 2^60, so that it is exact; -∞ and all below -129.3 give 0, NaN a NaN in `p`.
 #[inline(always)]
 pub(crate) fn exp_term<S: Simd>(s: S, d: S::F) -> (S::F, S::F) {
-    let d = s.max(s.splat(-129.62), d);
-    let round = s.splat(ROUND + 187.0);
-    let t = s.mul_add(d, s.splat(LOG2_E), round);
-    let n = s.sub(t, round);
-    let (high, low) = ln2_parts(s);
-    let r = s.neg_mul_add(n, high, d);
-    let r = if S::FUSED { r } else { s.neg_mul_add(n, low, r) };
+    let (t, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
     let p = polynomial(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
-    (p, s.from_bits(s.shl::<23>(s.bits(t))))
+    (p, scale(s, t))
 }
 
-/// `k ln 2 + ln(1 + f) + small` for f in about [-0.3, 0.42].
+/// `k ln 2 + ln(1 + f) + small` for f in [-0.3, 0.42], an integer `k` and a tiny `small`.
+///
+/// With w = f / (2 + f), ln(1 + f) = 2 artanh w = 2w + w R(w²), and since 2w = f - w f this is `f - w (f - R)`, in which
+/// the quotient weighs little. R is w² times a polynomial of degree 2, from `fpminimax` of 2 artanh(√v) / √v with the
+/// constant part 2, v in [0, 0.02945]: the result is off by 8e-10. The sum of `k · LN2_HIGH` (exact) and `f` is rounded; its
+/// rounding error is found exactly and added to the small terms.
 #[inline(always)]
-fn ln_reduced<S: Simd>(s: S, k: S::I, f: S::F, small: S::F) -> S::F {
-    let k = s.to_float(k);
+fn ln_reduced<S: Simd>(s: S, k: S::F, f: S::F, small: S::F) -> S::F {
     let w = s.div(f, s.add(f, s.splat(2.0)));
     let v = s.mul(w, w);
     let r = polynomial(s, v, 0.298_708_44, [0.399_775_83, 0.666_667_76]);
-    let g = s.neg_mul_add(v, r, f);
-    let rest = s.neg_mul_add(w, g, s.mul_add(k, s.splat(1.428_606_8e-6), small));
-    let high = s.mul(k, s.splat(0.693_145_75));
+    let rest = s.mul_add(k, s.splat(LN2_LOW), small);
+    let rest = s.neg_mul_add(w, s.neg_mul_add(v, r, f), rest);
+    let high = s.mul(k, s.splat(LN2_HIGH));
     let sum = s.add(high, f);
-    s.add(sum, s.add(rest, s.sub(f, s.sub(sum, high))))
+    let lost = s.sub(f, s.sub(sum, high));
+    s.add(sum, s.add(rest, lost))
 }
 
-/// The natural logarithm.
-#[inline(always)]
-pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
-    let tiny = s.lt(x, s.splat(f32::MIN_POSITIVE));
-    let y = s.select(tiny, s.mul(x, s.splat(power_of_two(64))), x);
-    let i = s.int_sub(s.bits(y), s.int(SQRT_HALF));
-    let offset = s.bits(s.select(tiny, s.from_bits(s.int(64)), s.splat(0.0)));
-    let k = s.int_sub(s.shr::<23>(i), offset);
-    let m = s.from_bits(s.int_add(s.int_and(i, s.int(!(-1 << 23))), s.int(SQRT_HALF)));
-    let y = ln_reduced(s, k, s.sub(m, s.splat(1.0)), s.splat(0.0));
-    ln_special(s, x, y)
-}
-
-/// `y`, but where `x` is 0, negative, infinite or NaN the logarithm of it.
+/// Where `x` is 0, negative, ∞ or NaN its logarithm, elsewhere `y`.
 #[inline(always)]
 fn ln_special<S: Simd>(s: S, x: S::F, y: S::F) -> S::F {
     let zero = s.splat(0.0);
@@ -112,110 +145,180 @@ fn ln_special<S: Simd>(s: S, x: S::F, y: S::F) -> S::F {
     s.select(s.lt(x, s.splat(f32::INFINITY)), y, x)
 }
 
+/// The natural logarithm.
+///
+/// `x = 2^k (1 + f)` with 1 + f in [√½, √2): subtracting the bits of √½ makes the exponent count from there. Then
+/// [`ln_reduced`]. Subnormal inputs are scaled by 2^64 first.
+///
+/// Worst error: @ln@ ULP. ln 1 = +0, ln 0 = -∞, ln ∞ = ∞; a negative number or NaN gives NaN.
+#[inline(always)]
+pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
+    let tiny = s.lt(x, s.splat(f32::MIN_POSITIVE));
+    let y = s.select(tiny, s.mul(x, s.splat(power_of_two(64))), x);
+    let i = s.int_sub(s.bits(y), s.int(SQRT_HALF));
+    let k = s.to_float(s.shr::<23>(i));
+    let k = s.select(tiny, s.sub(k, s.splat(64.0)), k);
+    let m = s.from_bits(s.int_sub(s.bits(y), s.int_and(i, s.int(SIGN_AND_EXPONENT))));
+    let y = ln_reduced(s, k, s.sub(m, s.splat(1.0)), s.splat(0.0));
+    ln_special(s, x, y)
+}
+
 /// `ln(1 + x)`.
+///
+/// `1 + x = y + error`, exactly, and `y = 2^k (1 + f)` as in [`ln`]. With c = error / 2^k, ln(1 + f + c) is
+/// ln(1 + f) + c / (1 + f) to far beyond the last bit, and c (1 - f + f²) is near enough to that quotient. For a tiny `x`
+/// all of it is in the error: the result is `x`. From `k = 127` on, 2^-k is taken as 0: the error is long lost there.
+///
+/// Worst error: @ln_1p@ ULP. ln_1p(±0) = +0, ln_1p(-1) = -∞, ln_1p(∞) = ∞; less than -1 or NaN gives NaN.
 #[inline(always)]
 pub(crate) fn ln_1p<S: Simd>(s: S, x: S::F) -> S::F {
     let one = s.splat(1.0);
-    // 1 + x = y + error
     let y = s.add(x, one);
     let near_one = s.sub(y, x);
     let error = s.add(s.sub(x, s.sub(y, near_one)), s.sub(one, near_one));
     let i = s.int_sub(s.bits(y), s.int(SQRT_HALF));
-    let exponent = s.int_and(i, s.int(-1 << 23));
-    let m = s.from_bits(s.int_sub(s.bits(y), exponent));
-    let scale = s.max(s.splat(0.0), s.from_bits(s.int_sub(s.bits(one), exponent)));
-    let f = s.sub(m, one);
-    let error = s.mul(error, scale);
-    let small = s.neg_mul_add(error, f, error);
-    ln_special(s, y, ln_reduced(s, s.shr::<23>(i), f, small))
+    let exponent = s.int_and(i, s.int(SIGN_AND_EXPONENT));
+    let f = s.sub(s.from_bits(s.int_sub(s.bits(y), exponent)), one);
+    let inverse = s.max(s.splat(0.0), s.from_bits(s.int_sub(s.bits(one), exponent)));
+    let c = s.mul(error, inverse);
+    let small = s.neg_mul_add(f, s.neg_mul_add(f, c, c), c);
+    let k = s.to_float(s.shr::<23>(i));
+    ln_special(s, y, ln_reduced(s, k, f, small))
 }
 
-/// `max(ln p, -100)` for p in [0, 1].
+/// `max(ln p, -100)` for p in [0, 1]; any number for others and for NaN.
+///
+/// As [`ln`], with no special cases: scaled by 2^64, every p but 0 is normal, and 0 (both of them: the sum with 0 turns
+/// the sign of -0) comes out below -100.
+///
+/// Worst error: @ln_probability@ ULP.
 #[inline(always)]
 pub(crate) fn ln_probability<S: Simd>(s: S, p: S::F) -> S::F {
-    let y = s.mul(p, s.splat(power_of_two(64)));
-    let i = s.int_sub(s.bits(y), s.int(SQRT_HALF + (64 << 23)));
-    let m = s.from_bits(s.int_add(s.int_and(i, s.int(!(-1 << 23))), s.int(SQRT_HALF)));
-    let y = ln_reduced(s, s.shr::<23>(i), s.sub(m, s.splat(1.0)), s.splat(0.0));
-    s.max(s.splat(-100.0), y)
+    let y = s.mul_add(p, s.splat(power_of_two(64)), s.splat(0.0));
+    let i = s.int_sub(s.bits(y), s.int(SQRT_HALF));
+    let k = s.sub(s.to_float(s.shr::<23>(i)), s.splat(64.0));
+    let m = s.from_bits(s.int_sub(s.bits(y), s.int_and(i, s.int(SIGN_AND_EXPONENT))));
+    s.max(s.splat(-100.0), ln_reduced(s, k, s.sub(m, s.splat(1.0)), s.splat(0.0)))
 }
 
-/// `max(ln(1 - p), -100)` for p in [0, 1].
+/// `max(ln(1 - p), -100)` for p in [0, 1]; any number for others and for NaN.
+///
+/// As [`ln_1p`], but here k is in [-24, 0], so that `f = (1 - p) / 2^k - 1` has a form with a single rounding, and none
+/// where k is 0: `(2^-k - 1) - p 2^-k`.
+///
+/// Worst error: @ln_complement@ ULP.
 #[inline(always)]
 pub(crate) fn ln_complement<S: Simd>(s: S, p: S::F) -> S::F {
     let one = s.splat(1.0);
     let i = s.int_sub(s.bits(s.sub(one, p)), s.int(SQRT_HALF));
-    let scale = s.from_bits(s.int_sub(s.bits(one), s.int_and(i, s.int(-1 << 23))));
-    let f = s.neg_mul_add(p, scale, s.sub(scale, one));
-    let y = ln_reduced(s, s.shr::<23>(i), f, s.splat(0.0));
+    let inverse = s.from_bits(s.int_sub(s.bits(one), s.int_and(i, s.int(SIGN_AND_EXPONENT))));
+    let f = s.neg_mul_add(p, inverse, s.sub(inverse, one));
+    let y = ln_reduced(s, s.to_float(s.shr::<23>(i)), f, s.splat(0.0));
     s.select(s.lt(p, one), y, s.splat(-100.0))
 }
 
-/// `ln(1 + z) - z` for z in [0, 1], and `start` more.
-#[inline(always)]
-fn ln_1p_rest<S: Simd>(s: S, z: S::F, start: S::F) -> S::F {
-    let v = s.mul(z, z);
-    let even = polynomial(s, v, -3.312_434_8e-3, [-5.760_939_4e-2, -0.153_517_17, -0.249_582_93, -0.499_999_3]);
-    let odd = polynomial(s, v, 2.017_644_6e-2, [0.106_746_94, 0.196_940_24, 0.333_304_8]);
-    s.mul_add(v, s.mul_add(odd, z, even), start)
-}
-
-/// `ln(1 + z)` for z in [0, 1].
-#[inline(always)]
-pub(crate) fn ln_1p_unit<S: Simd>(s: S, z: S::F) -> S::F {
-    s.add(z, ln_1p_rest(s, z, s.splat(0.0)))
-}
-
-/// `1 / (1 + e^-x)`.
+/// The logistic function, `1 / (1 + e^-x)`.
+///
+/// No case distinction: `c / d` with `d = c + c e^-x = c + 2^n c (1 + u)` by [`exp_parts`], where c = 2^-24 keeps `d` finite for
+/// every `x` and leaves a subnormal result to the division, which rounds it once. `d` would lose too much: its rounding
+/// error is up to one ULP of the result, and for a large `n` so is the `c` lost from `c + 2^n c`. Both errors are found
+/// exactly, and the quotient is corrected by them in first order; `inverse` is 1 / d, its exponent changed as an integer
+/// (nonsense if the quotient is subnormal, but then the correction rounds to 0).
+///
+/// Worst error: @sigmoid@ ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
-    let unit = s.splat(power_of_two(-64));
-    let y = s.min(s.splat(104.5), s.max(s.splat(-20.0), s.neg(x)));
-    let (t, u) = exp_parts(s, y, 127.0 - 64.0);
-    let scale = s.from_bits(s.shl::<23>(s.bits(t)));
+    const UNIT: i32 = 24;
+    let unit = s.splat(power_of_two(-UNIT));
+    let y = s.min(s.splat(-EXP_MIN), s.max(s.splat(-20.0), s.neg(x)));
+    let (t, u) = exp_parts(s, y, 127.0 - 24.0);
+    let scale = scale(s, t);
     let sum = s.add(scale, unit);
     let lost = s.sub(unit, s.sub(sum, scale));
-    let d = s.add(sum, s.mul_add(u, scale, lost));
-    s.div(unit, d)
+    let d = s.mul_add(u, scale, sum);
+    let error = s.mul_add(u, scale, s.add(s.sub(sum, d), lost));
+    let y = s.div(unit, d);
+    let inverse = s.from_bits(s.int_add(s.bits(y), s.int(UNIT << 23)));
+    s.neg_mul_add(s.mul(y, error), inverse, y)
 }
 
-/// `(scale, u, z)` with `z = e^-|x| = scale (1 + u)`.
+/// `z = e^-|x|`, as `(scale, u, z)` with `z = scale (1 + u)`.
+///
+/// `scale` is a subnormal number if `z` is, and 0 below 2^-149; the product with `1 + u` rounds once.
 #[inline(always)]
 fn exp_neg_abs<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
-    let (t, u) = exp_parts(s, s.max(s.splat(-104.5), s.neg(s.abs(x))), 127.0 + 64.0);
-    let scale = s.from_bits(s.shl::<23>(s.bits(t)));
-    let scale = s.mul(scale, s.splat(power_of_two(-64)));
+    let (t, u) = exp_parts(s, s.max(s.splat(EXP_MIN), s.neg(s.abs(x))), 127.0 + 64.0);
+    let scale = s.mul(scale(s, t), s.splat(power_of_two(-64)));
     (scale, u, s.mul_add(u, scale, scale))
 }
 
-/// `ln(1 + e^x)`.
+/// `m + ln(1 + z)` for `m >= 0` and the z = e^-|x| of [`exp_neg_abs`].
+///
+/// *Far* from 0, where |x| >= 1 and z < 0.37, it is `z + (m + z² q(z))`, with z once more as `scale + scale u`: the rounding
+/// error of z would count double where the result is just below a power of two. `fpminimax(log(1+x), [|2,...,7|], [|24...|],
+/// [0;0.369], relative, x)` is off by 5.4e-9.
+///
+/// *Near* 0 the error of z would spoil the last bit, and z is not used. There ln(1 + z) = ln(2 cosh(x / 2)) - |x| / 2, and
+/// the logarithm is an even function, `ln 2 + x² q(x²)`: off by 1.8e-10 at degree 4, by `fpminimax` of ln(2 cosh(√y / 2)) with the
+/// constant part ln 2.
+///
+/// Both are one polynomial whose argument and coefficients are chosen by lane.
 #[inline(always)]
-pub(crate) fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
-    let (scale, u, z) = exp_neg_abs(s, x);
-    s.add(s.mul_add(u, scale, ln_1p_rest(s, z, s.max(x, s.splat(0.0)))), scale)
+fn ln_1p_exp<S: Simd>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F)) -> S::F {
+    const NEAR: [f32; 6] = [0.0, 1.711_41e-6, -2.595_983_8e-5, 3.470_674_6e-4, -5.208_312e-3, 0.125];
+    const FAR: [f32; 6] = [5.318_098e-2, -0.130_894_14, 0.192_155_05, -0.249_088_32, 0.333_283_42, -0.499_999_08];
+    let zero = s.splat(0.0);
+    let a = s.abs(x);
+    let near = s.lt(a, s.splat(1.0));
+    let square = s.mul(a, a);
+    let argument = s.select(near, square, z);
+    let mut q = zero;
+    for (for_near, for_far) in NEAR.into_iter().zip(FAR) {
+        q = s.mul_add(q, argument, s.select(near, s.splat(for_near), s.splat(for_far)));
+    }
+    let start = s.select(near, s.neg_mul_add(a, s.splat(0.5), m), m);
+    let rest = s.mul_add(s.select(near, square, s.mul(z, z)), q, start);
+    let rest = s.mul_add(u, s.select(near, zero, scale), rest);
+    s.add(rest, s.select(near, s.splat(LN2), scale))
 }
 
-/// `ln(sigmoid(x))`, which is `-softplus(-x)`.
+/// `ln(1 + e^x)`, which is `max(x, 0) + ln(1 + e^-|x|)`.
+///
+/// Worst error: @softplus@ ULP. `x` for large x, e^x down to the subnormals for x << 0 (0 already from -103.63 on), 0 for
+/// -∞; NaN gives NaN.
+#[inline(always)]
+pub(crate) fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
+    ln_1p_exp(s, x, s.max(x, s.splat(0.0)), exp_neg_abs(s, x))
+}
+
+/// The logarithm of [`sigmoid`], which is `-softplus(-x)`: the same errors and limits.
 #[inline(always)]
 pub(crate) fn log_sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
     s.neg(softplus(s, s.neg(x)))
 }
 
-/// `ln(1 + e^-|x|)`: softplus of x is this and `max(x, 0)`.
+/// `ln(1 + e^-|x|)`: [`softplus`] of `x` is this and `max(x, 0)`, that of `-x` this and `max(-x, 0)`.
+///
+/// Worst error: @soft@ ULP.
 #[inline(always)]
 pub(crate) fn soft<S: Simd>(s: S, x: S::F) -> S::F {
-    let (scale, u, z) = exp_neg_abs(s, x);
-    s.add(s.mul_add(u, scale, ln_1p_rest(s, z, s.splat(0.0))), scale)
+    ln_1p_exp(s, x, s.splat(0.0), exp_neg_abs(s, x))
 }
 
-/// `(sigmoid(x), sigmoid(-x), soft(x))`, which share an exponential.
+/// `(sigmoid(x), sigmoid(-x), soft(x))`, which share an exponential: for a loss with its gradient.
+///
+/// `1 / (1 + z)` and `z / (1 + z)` for z = e^-|x|, which change places with the sign of `x`. Both keep their digits when
+/// they are small.
+///
+/// Worst error of the first two: @pair@ ULP; the third is [`soft`].
 #[inline(always)]
 pub(crate) fn sigmoids_and_soft<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
-    let (scale, u, z) = exp_neg_abs(s, x);
+    let zero = s.splat(0.0);
     let one = s.splat(1.0);
-    let large = s.div(one, s.mul_add(u, scale, s.add(scale, one)));
+    let parts @ (_, _, z) = exp_neg_abs(s, x);
+    let large = s.div(one, s.add(z, one));
     let small = s.mul(z, large);
-    let negative = s.lt(x, s.splat(0.0));
-    let soft = s.add(s.mul_add(u, scale, ln_1p_rest(s, z, s.splat(0.0))), scale);
+    let negative = s.lt(x, zero);
+    let soft = ln_1p_exp(s, x, zero, parts);
     (s.select(negative, small, large), s.select(negative, large, small), soft)
 }

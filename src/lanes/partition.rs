@@ -17,17 +17,22 @@
 //! joined in one tree (see [`crate::simd`]).
 
 use super::{
-    grid::{Grid, Run, first_lanes},
+    classes::IGNORED,
+    columns::Columns,
+    direct::Direct,
+    grid::{Grid, Run},
     math,
-    sum::{groups, tree},
+    packed::Packed,
+    rows::ByRows,
+    strided::{Strided, gather},
 };
-use crate::simd::{LANES, Simd};
+use crate::simd::Simd;
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
-const TILE: usize = 1024;
+pub(crate) const TILE: usize = 1024;
 
-/// Rows shorter than this are transposed, so that each takes a lane.
-const SHORT: usize = 32;
+/// Rows shorter than this take a lane each.
+pub(crate) const SHORT: usize = 32;
 
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]
@@ -40,6 +45,8 @@ pub(crate) struct Partition<F> {
     pub(crate) cross: F,
     /// `Σ q_c`.
     pub(crate) mass: F,
+    /// The logit of the target class; anything for a row without one.
+    pub(crate) logit: F,
 }
 
 impl<F: Copy> Partition<F> {
@@ -91,23 +98,28 @@ impl Cross<'_> {
 
     /// The terms of the `N` classes from `class` on, in a row whose targets start at `offset`.
     #[inline(always)]
-    fn of_row<S: Simd>(&self, s: S, offset: usize, class: usize, delta: S::F) -> (S::F, S::F) {
-        let weight = self.weight.map_or(s.splat(1.0), |w| s.load_part(w.get(class..).unwrap_or(&[]), 0.0));
-        let target = self.target.as_ref().map(|target| {
-            if target.stride == 1 {
-                let from = target.data.get(offset.wrapping_add(class)..).unwrap_or(&[]);
-                return s.load_part(from, 0.0);
+    pub(crate) fn of_row<S: Simd>(&self, s: S, offset: usize, class: usize, delta: S::F) -> (S::F, S::F) {
+        let weight = match self.weight {
+            Some(weight) => s.load_part(weight.get(class..).unwrap_or(&[]), 0.0),
+            None => s.splat(1.0),
+        };
+        let target = match &self.target {
+            Some(target) if target.stride == 1 => {
+                Some(s.load_part(target.data.get(offset.wrapping_add(class)..).unwrap_or(&[]), 0.0))
             }
-            let mut lanes = s.to_lanes(s.splat(0.0));
-            gather(target.data, offset, target.stride, class, lanes.as_mut());
-            s.from_lanes(lanes)
-        });
+            Some(target) => {
+                let mut lanes = s.to_lanes(s.splat(0.0));
+                gather(target.data, offset, target.stride, class, lanes.as_mut());
+                Some(s.from_lanes(lanes))
+            }
+            None => None,
+        };
         self.term(s, weight, target, delta)
     }
 
     /// `q delta` and `q`, from a weight and a target.
     #[inline(always)]
-    fn term<S: Simd>(&self, s: S, weight: S::F, target: Option<S::F>, delta: S::F) -> (S::F, S::F) {
+    pub(crate) fn term<S: Simd>(&self, s: S, weight: S::F, target: Option<S::F>, delta: S::F) -> (S::F, S::F) {
         let Some(target) = target else {
             let q = s.mul(weight, s.splat(self.floor));
             return (s.mul(q, delta), q);
@@ -118,29 +130,29 @@ impl Cross<'_> {
     }
 }
 
-/// The sums over one tile, or over some of its lanes. `sum` is scaled by 2^60 (see [`math::exp_term`]).
+/// The sums over one tile, or over some of its lanes.
 #[derive(Clone, Copy)]
-struct Sums<F> {
-    /// Exponentials of all that is below the reference.
-    sum: F,
-    /// How often the reference itself occurs.
-    ties: F,
-    cross: F,
-    mass: F,
+pub(crate) struct Sums<F> {
+    /// Exponentials of what is below the reference, scaled by 2^60 (see [`math::exp_term`]).
+    pub(crate) sum: F,
+    /// How many are below the reference.
+    pub(crate) below: F,
+    pub(crate) cross: F,
+    pub(crate) mass: F,
 }
 
 impl<F: Copy> Sums<F> {
     #[inline(always)]
-    fn zero<S: Simd<F = F>>(s: S) -> Self {
+    pub(crate) fn zero<S: Simd<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        Self { sum: zero, ties: zero, cross: zero, mass: zero }
+        Self { sum: zero, below: zero, cross: zero, mass: zero }
     }
 
     #[inline(always)]
-    fn join<S: Simd<F = F>, const CROSS: bool>(self, s: S, other: Self) -> Self {
+    pub(crate) fn join<S: Simd<F = F>, const CROSS: bool>(self, s: S, other: Self) -> Self {
         let mut joined = self;
         joined.sum = s.add(self.sum, other.sum);
-        joined.ties = s.add(self.ties, other.ties);
+        joined.below = s.add(self.below, other.below);
         if CROSS {
             joined.cross = s.add(self.cross, other.cross);
             joined.mass = s.add(self.mass, other.mass);
@@ -150,18 +162,19 @@ impl<F: Copy> Sums<F> {
 
     /// Adds the exponentials of `x`.
     #[inline(always)]
-    fn take<S: Simd<F = F>>(&mut self, s: S, x: F, reference: F) {
+    pub(crate) fn take<S: Simd<F = F>>(&mut self, s: S, x: F, reference: F) {
         let zero = s.splat(0.0);
         let d = s.sub(x, reference);
-        let tie = s.eq(d, zero);
+        let below = s.lt(d, zero);
         let (p, scale) = math::exp_term(s, d);
-        self.sum = s.mul_add(p, s.select(tie, zero, scale), self.sum);
-        self.ties = s.add(self.ties, s.select(tie, s.splat(1.0), zero));
+        // The scale is 0 for the reference itself, and for a NaN, whose product is a NaN all the same.
+        self.sum = s.add(self.sum, s.mul(p, s.select(below, scale, zero)));
+        self.below = s.select(below, s.add(self.below, s.splat(1.0)), self.below);
     }
 
     /// Adds a term of the weighted sum and its coefficient.
     #[inline(always)]
-    fn take_cross<S: Simd<F = F>>(&mut self, s: S, (term, q): (F, F)) {
+    pub(crate) fn take_cross<S: Simd<F = F>>(&mut self, s: S, (term, q): (F, F)) {
         self.cross = s.add(self.cross, term);
         self.mass = s.add(self.mass, q);
     }
@@ -169,295 +182,159 @@ impl<F: Copy> Sums<F> {
 
 /// The state between two tiles of `N` rows.
 #[derive(Clone, Copy)]
-struct State<F> {
+pub(crate) struct State<F> {
     max: F,
-    sums: Sums<F>,
+    /// How often the maximum occurs.
+    ties: F,
+    sum: F,
+    cross: F,
+    mass: F,
 }
 
 impl<F: Copy> State<F> {
     #[inline(always)]
-    fn new<S: Simd<F = F>>(s: S) -> Self {
-        Self { max: s.splat(f32::NEG_INFINITY), sums: Sums::zero(s) }
+    pub(crate) fn new<S: Simd<F = F>>(s: S) -> Self {
+        let zero = s.splat(0.0);
+        Self { max: s.splat(f32::NEG_INFINITY), ties: zero, sum: zero, cross: zero, mass: zero }
     }
 
     /// Goes on to the tile from class `start` on, with the maximum of its own. What was summed is scaled down where
     /// that is larger, and what was equal to the old maximum is then among the others. Returns what the exponentials
     /// are relative to: the maximum, but 0 where all is −∞, so that nothing becomes ∞ - ∞.
     #[inline(always)]
-    fn enter<S: Simd<F = F>, const CROSS: bool>(&mut self, s: S, start: usize, tile_max: F) -> F {
-        let finite = |max| s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), s.splat(0.0), max);
+    pub(crate) fn enter<S: Simd<F = F>, const CROSS: bool>(&mut self, s: S, start: usize, tile_max: F) -> F {
         if start == 0 {
             self.max = tile_max;
-            return finite(self.max);
+            return finite(s, tile_max);
         }
         let raised = s.lt(self.max, tile_max);
-        let unit = s.splat(1.0 / math::TERM_UNIT);
-        let factor = math::exp(s, s.sub(self.max, tile_max));
-        let scaled = s.mul(s.mul_add(self.sums.ties, unit, self.sums.sum), factor);
-        self.sums.sum = s.select(raised, scaled, self.sums.sum);
-        self.sums.ties = s.select(raised, s.splat(0.0), self.sums.ties);
-        if CROSS {
-            let step = s.sub(tile_max, finite(self.max));
-            let moved = s.add(self.sums.cross, s.mul(self.sums.mass, step));
-            self.sums.cross = s.select(raised, moved, self.sums.cross);
+        if s.any(raised) {
+            let unit = s.splat(1.0 / math::TERM_UNIT);
+            let factor = math::exp(s, s.sub(self.max, tile_max));
+            let scaled = s.mul(s.mul_add(self.ties, unit, self.sum), factor);
+            self.sum = s.select(raised, scaled, self.sum);
+            self.ties = s.select(raised, s.splat(0.0), self.ties);
+            if CROSS {
+                let step = s.sub(tile_max, finite(s, self.max));
+                let moved = s.add(self.cross, s.mul(self.mass, step));
+                self.cross = s.select(raised, moved, self.cross);
+            }
         }
         // A NaN of an earlier tile may drop out here; its terms keep it.
         self.max = s.max(self.max, tile_max);
-        finite(self.max)
+        finite(s, self.max)
     }
 
+    /// Adds the sums of the tile, which has `len` classes.
     #[inline(always)]
-    fn finish<S: Simd<F = F>>(self, s: S) -> Partition<F> {
-        let ties = s.sub(self.sums.ties, s.splat(1.0));
-        Partition {
-            max: self.max,
-            others: s.mul_add(self.sums.sum, s.splat(math::TERM_UNIT), ties),
-            cross: self.sums.cross,
-            mass: self.sums.mass,
-        }
-    }
-
-    /// One row, whose classes from `start` on are in `tile`: a lane for each class.
-    #[inline(always)]
-    fn row_tile<S: Simd<F = F>, const CROSS: bool>(
-        &mut self,
-        s: S,
-        start: usize,
-        tile: &[f32],
-        mut cross: impl FnMut(usize, F) -> (F, F),
-    ) {
-        let (blocks, rest) = tile.as_chunks::<LANES>();
-        let reference = self.enter::<S, CROSS>(s, start, s.splat(max_of(s, tile)));
-        let zero = Sums::zero(s);
-        let sums = groups(
-            s,
-            zero,
-            |group| {
-                let mut sums = zero;
-                let mut class = start.wrapping_add(group * S::N);
-                for block in blocks {
-                    let x = s.load(block, group);
-                    sums.take(s, x, reference);
-                    if CROSS {
-                        sums.take_cross(s, cross(class, s.sub(reference, x)));
-                    }
-                    class = class.wrapping_add(LANES);
-                }
-                if let Some(rest) = rest.get(group * S::N..).filter(|rest| !rest.is_empty()) {
-                    let x = s.load_part(rest, f32::NEG_INFINITY);
-                    sums.take(s, x, reference);
-                    if CROSS {
-                        let (term, q) = cross(class, s.sub(reference, x));
-                        sums.take_cross(s, (first_lanes(s, term, rest.len()), first_lanes(s, q, rest.len())));
-                    }
-                }
-                sums
-            },
-            |a, b| a.join::<S, CROSS>(s, b),
-        );
-        let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), ties: s.splat(s.reduce_add(sums.ties)), ..zero };
+    pub(crate) fn leave<S: Simd<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<F>, len: F) {
+        self.sum = s.add(self.sum, sums.sum);
+        self.ties = s.add(self.ties, s.sub(len, sums.below));
         if CROSS {
-            whole.cross = s.splat(s.reduce_add(sums.cross));
-            whole.mass = s.splat(s.reduce_add(sums.mass));
+            self.cross = s.add(self.cross, sums.cross);
+            self.mass = s.add(self.mass, sums.mass);
         }
-        self.sums = self.sums.join::<S, CROSS>(s, whole);
     }
 
-    /// `N` rows, of which `load` gives one class each: a lane for each row.
     #[inline(always)]
-    fn columns_tile<S: Simd<F = F>, const CROSS: bool>(
-        &mut self,
-        s: S,
-        start: usize,
-        len: usize,
-        mut load: impl FnMut(usize) -> F,
-        mut cross: impl FnMut(usize, F) -> (F, F),
-    ) {
-        let mut tile_max = s.splat(f32::NEG_INFINITY);
-        for i in 0..len {
-            tile_max = s.max(tile_max, load(start.wrapping_add(i)));
-        }
-        let reference = self.enter::<S, CROSS>(s, start, tile_max);
-        let zero = Sums::zero(s);
-        let sums = tree(
-            len.min(LANES),
-            zero,
-            |lane| {
-                let mut sums = zero;
-                for i in (lane..len).step_by(LANES) {
-                    let class = start.wrapping_add(i);
-                    let x = load(class);
-                    sums.take(s, x, reference);
-                    if CROSS {
-                        sums.take_cross(s, cross(class, s.sub(reference, x)));
-                    }
-                }
-                sums
-            },
-            |a, b| a.join::<S, CROSS>(s, b),
-        );
-        self.sums = self.sums.join::<S, CROSS>(s, sums);
+    pub(crate) fn finish<S: Simd<F = F>>(self, s: S) -> Partition<F> {
+        // All of −∞ is below the reference 0, so that there are no ties.
+        let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
+        Partition { max: self.max, others, cross: self.cross, mass: self.mass, logit: self.max }
     }
 }
 
-/// The largest element, with four independent chains; a NaN may be lost.
+/// The maximum, but 0 where it is −∞.
 #[inline(always)]
-fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
-    let lowest = s.splat(f32::NEG_INFINITY);
-    let (quads, rest) = x.as_chunks::<{ 4 * LANES }>();
-    let mut max = [lowest; 4];
-    for quad in quads {
-        let (blocks, _) = quad.as_chunks::<LANES>();
-        for (max, block) in max.iter_mut().zip(blocks) {
-            for group in 0..LANES / S::N {
-                *max = s.max(*max, s.load(block, group));
-            }
-        }
-    }
-    let [mut a, b, c, d] = max;
-    for part in rest.chunks(S::N) {
-        a = s.max(a, s.load_part(part, f32::NEG_INFINITY));
-    }
-    s.reduce_max(s.max(s.max(a, b), s.max(c, d)))
+fn finite<S: Simd>(s: S, max: S::F) -> S::F {
+    s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), s.splat(0.0), max)
+}
+
+/// A way through the rows, with the memory that it needs.
+pub(crate) trait Layout<S: Simd> {
+    fn new() -> Self;
+
+    /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With `CROSS`
+    /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes.
+    fn partition<const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        labels: &[usize],
+    ) -> Partition<S::F>;
+}
+
+/// An algorithm over rows, for any way through them.
+pub(crate) trait RowKernel {
+    type Output;
+    fn run<S: Simd, L: Layout<S>>(self, s: S) -> Self::Output;
+}
+
+/// The ways through rows.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// Long rows of contiguous classes: [`ByRows`].
+    Rows,
+    /// Short rows of contiguous classes: [`Packed`].
+    Packed,
+    /// Neighbouring rows are neighbours in memory, as the pixels of NCHW: [`Columns`].
+    Columns,
+    /// Anything else: [`Strided`].
+    Strided,
 }
 
 impl<const K: usize> Rows<'_, K> {
-    /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning.
+    /// The logits of these classes of the rows from `i` on, one by one; 0 for [`IGNORED`].
     #[inline(always)]
-    pub(crate) fn partition<S: Simd, const CROSS: bool>(
-        &self,
-        s: S,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-    ) -> Partition<S::F> {
-        if S::N == 1 {
-            return self.by_columns::<S, CROSS>(s, run, i, count);
-        }
-        if self.stride != 1 {
-            return if self.grid.steps[0] == 1 || self.classes < SHORT {
-                self.by_columns::<S, CROSS>(s, run, i, count)
-            } else {
-                self.by_rows::<S, CROSS>(s, run, i, count)
-            };
-        }
-        if self.classes < SHORT {
-            self.transposed::<S, CROSS>(s, run, i, count)
-        } else {
-            self.by_rows::<S, CROSS>(s, run, i, count)
-        }
-    }
-
-    #[inline(always)]
-    fn by_rows<S: Simd, const CROSS: bool>(&self, s: S, run: &mut Run<K>, i: usize, count: usize) -> Partition<S::F> {
-        let zero = s.to_lanes(s.splat(0.0));
-        let mut lanes = [zero; 4];
-        for l in 0..count {
+    pub(crate) fn pick<S: Simd>(&self, s: S, run: &mut Run<K>, i: usize, labels: &[usize]) -> S::F {
+        let mut logits = s.to_lanes(s.splat(0.0));
+        for (l, (logit, &class)) in logits.as_mut().iter_mut().zip(labels).enumerate() {
             let i = i.wrapping_add(l);
             self.grid.seek(run, i);
-            let offset = self.grid.offset(run, 0, i);
-            let target = if CROSS && self.cross.target.is_some() { self.grid.offset(run, TARGET, i) } else { 0 };
-            let cross = |class, delta| self.cross.of_row(s, target, class, delta);
-            let mut state = State::new(s);
-            if self.stride == 1 {
-                let row = self.logits.get(offset..offset.wrapping_add(self.classes)).unwrap_or(&[]);
-                for (number, tile) in row.chunks(TILE).enumerate() {
-                    state.row_tile::<S, CROSS>(s, number.wrapping_mul(TILE), tile, cross);
-                }
-            } else {
-                let mut buffer = [0.0; TILE];
-                for start in (0..self.classes).step_by(TILE) {
-                    let len = TILE.min(self.classes - start);
-                    let tile = buffer.get_mut(..len).unwrap_or(&mut []);
-                    gather(self.logits, offset, self.stride, start, tile);
-                    state.row_tile::<S, CROSS>(s, start, tile, cross);
-                }
-            }
-            let row = state.finish(s);
-            for (lanes, x) in lanes.iter_mut().zip([row.max, row.others, row.cross, row.mass]) {
-                if let (Some(lane), Some(&x)) = (lanes.as_mut().get_mut(l), s.to_lanes(x).as_ref().first()) {
-                    *lane = x;
-                }
-            }
-        }
-        let [max, others, cross, mass] = lanes.map(|lanes| s.from_lanes(lanes));
-        Partition { max, others, cross, mass }
-    }
-
-    #[inline(always)]
-    fn by_columns<S: Simd, const CROSS: bool>(
-        &self,
-        s: S,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-    ) -> Partition<S::F> {
-        let mut target_run = *run;
-        let load = |class: usize| {
             let shift = self.stride.wrapping_mul(class.cast_signed());
-            self.grid.load(s, run, 0, self.logits, i, count, shift, 0.0)
-        };
-        self.columns::<S, CROSS>(s, &mut target_run, i, count, load)
+            let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
+            *logit = if class == IGNORED { 0.0 } else { self.logits.get(at).copied().unwrap_or(0.0) };
+        }
+        s.from_lanes(logits)
     }
 
-    /// Short contiguous rows: transposed first, through a buffer of a lane per row.
-    #[inline(always)]
-    fn transposed<S: Simd, const CROSS: bool>(
-        &self,
-        s: S,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-    ) -> Partition<S::F> {
-        let mut buffer = [s.to_lanes(s.splat(0.0)); SHORT];
-        for l in 0..count {
-            let i = i.wrapping_add(l);
-            self.grid.seek(run, i);
-            let offset = self.grid.offset(run, 0, i);
-            let row = self.logits.get(offset..offset.wrapping_add(self.classes)).unwrap_or(&[]);
-            for (column, &x) in buffer.iter_mut().zip(row) {
-                if let Some(lane) = column.as_mut().get_mut(l) {
-                    *lane = x;
-                }
-            }
+    pub(crate) fn way(&self) -> Way {
+        if self.stride == 1 {
+            if self.classes < SHORT { Way::Packed } else { Way::Rows }
+        } else if self.grid.steps[0] == 1 {
+            Way::Columns
+        } else {
+            Way::Strided
         }
-        let load = |class: usize| s.from_lanes(buffer[class % SHORT]);
-        self.columns::<S, CROSS>(s, run, i, count, load)
-    }
-
-    #[inline(always)]
-    fn columns<S: Simd, const CROSS: bool>(
-        &self,
-        s: S,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-        mut load: impl FnMut(usize) -> S::F,
-    ) -> Partition<S::F> {
-        let mut cross = |class: usize, delta| {
-            let weight = s.splat(self.cross.weight.map_or(1.0, |w| w.get(class).copied().unwrap_or(0.0)));
-            let target = self.cross.target.as_ref().map(|target| {
-                let shift = target.stride.wrapping_mul(class.cast_signed());
-                self.grid.load(s, run, TARGET, target.data, i, count, shift, 0.0)
-            });
-            self.cross.term(s, weight, target, delta)
-        };
-        let mut state = State::new(s);
-        for start in (0..self.classes).step_by(TILE) {
-            state.columns_tile::<S, CROSS>(s, start, TILE.min(self.classes - start), &mut load, &mut cross);
-        }
-        state.finish(s)
     }
 }
 
-/// The elements of a row from class `start` on, at any stride.
-#[inline(never)]
-fn gather(data: &[f32], offset: usize, stride: isize, start: usize, out: &mut [f32]) {
-    let mut at = offset.wrapping_add_signed(stride.wrapping_mul(start.cast_signed()));
-    for out in out {
-        if let Some(&x) = data.get(at) {
-            *out = x;
-        }
-        at = at.wrapping_add_signed(stride);
+/// Runs a kernel in one way through its rows; a single lane goes the direct way through all.
+#[inline(always)]
+pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::Output {
+    if S::N == 1 {
+        return kernel.run::<S, Direct>(s);
     }
+    match way {
+        Way::Rows => kernel.run::<S, ByRows>(s),
+        Way::Packed => kernel.run::<S, Packed>(s),
+        Way::Columns => kernel.run::<S, Columns>(s),
+        Way::Strided => kernel.run::<S, Strided>(s),
+    }
+}
+
+/// A number of classes or lanes in a tile, as a float.
+#[expect(clippy::cast_precision_loss, reason = "a tile has few classes")]
+#[inline(always)]
+pub(crate) fn small_count(count: usize) -> f32 {
+    count as f32
+}
+
+/// Names a closure, which may have attributes only as an argument.
+#[inline(always)]
+pub(crate) fn always<A, B, C, F: FnMut(A, B) -> C>(f: F) -> F {
+    f
 }

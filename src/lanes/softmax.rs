@@ -3,8 +3,8 @@
 use super::{
     grid::{Grid, Run, first_lanes},
     math,
-    partition::{Cross, Partition, Rows},
-    sum::groups,
+    partition::{Cross, Layout, Partition, RowKernel, Rows, run_rows},
+    sum::in_lanes,
 };
 use crate::simd::{Kernel, LANES, Simd};
 
@@ -27,19 +27,33 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if self.log { self.write::<S, true>(s) } else { self.write::<S, false>(s) }
+        let way = self.rows().way();
+        if self.log { run_rows(s, way, Write::<true>(self)) } else { run_rows(s, way, Write::<false>(self)) }
     }
 }
 
 impl Softmax<'_> {
+    fn rows(&self) -> Rows<'_, 2> {
+        let logits = self.input.unwrap_or(self.out);
+        Rows { grid: self.grid, logits, classes: self.classes, stride: self.strides[0], cross: Cross::NONE }
+    }
+}
+
+/// With or without the logarithm.
+struct Write<'a, const LOG: bool>(Softmax<'a>);
+
+impl<const LOG: bool> RowKernel for Write<'_, LOG> {
+    type Output = ();
+
     #[inline(always)]
-    fn write<S: Simd, const LOG: bool>(self, s: S) {
-        let Self { grid, classes, strides, input, out, log: _ } = self;
+    fn run<S: Simd, L: Layout<S>>(self, s: S) {
+        let Softmax { grid, classes, strides, input, out, log: _ } = self.0;
+        let mut layout = L::new();
         let mut run = grid.start();
         for i in (0..grid.len).step_by(S::N) {
             let count = S::N.min(grid.len - i);
             let rows = Rows { grid, logits: input.unwrap_or(out), classes, stride: strides[0], cross: Cross::NONE };
-            let partition = rows.partition::<S, false>(s, &mut run, i, count);
+            let partition = layout.partition::<false, 2>(s, &rows, &mut run, i, count, &[]);
             if S::N > 1 && strides == [1, 1] {
                 let scales = Scale::<S::F>::new::<S, LOG>(s, &partition);
                 let (offsets, factors) = (s.to_lanes(scales.offset), s.to_lanes(scales.factor));
@@ -102,7 +116,13 @@ impl<F: Copy> Scale<F> {
     /// A contiguous row, `x` or `out` itself.
     #[inline(always)]
     fn row<S: Simd<F = F>, const LOG: bool>(self, s: S, x: Option<&[f32]>, out: &mut [f32]) {
-        super::elements::map_slice(s, x, out, |x| self.apply::<S, LOG>(s, x));
+        super::elements::map_slice(
+            s,
+            x,
+            out,
+            #[inline(always)]
+            |x| self.apply::<S, LOG>(s, x),
+        );
     }
 }
 
@@ -121,17 +141,20 @@ impl Kernel for Max<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let lowest = s.splat(f32::NEG_INFINITY);
-        let (max, nan) = groups(
+        let mut run = self.0.grid.start();
+        let (max, nan) = in_lanes(
             s,
+            self.0.blocks(),
             (lowest, lowest),
-            |group| {
-                let (mut max, mut nan) = (lowest, lowest);
-                self.0.for_each(s, group, f32::NEG_INFINITY, |x, _| {
-                    max = s.max(max, x);
-                    nan = s.select(s.eq(x, x), nan, x);
-                });
-                (max, nan)
+            #[inline(always)]
+            |(max, nan), first, group| {
+                let (x, _) = self.0.load(s, &mut run, first, group, f32::NEG_INFINITY);
+                *max = s.max(*max, x);
+                *nan = s.select(s.eq(x, x), *nan, x);
             },
+            #[inline(always)]
+            |_, _| {},
+            #[inline(always)]
             |(a, b), (c, d)| (s.max(a, c), s.add(b, d)),
         );
         // Adding 0 makes -0 the same as +0, which the order of the lanes would tell apart.
@@ -151,16 +174,19 @@ impl Kernel for ExpSum<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let shift = s.splat(self.shift);
-        let sums = groups(
+        let mut run = self.reduce.grid.start();
+        let sums = in_lanes(
             s,
+            self.reduce.blocks(),
             s.splat(0.0),
-            |group| {
-                let mut sum = s.splat(0.0);
-                self.reduce.for_each(s, group, 0.0, |x, count| {
-                    sum = s.add(sum, first_lanes(s, math::exp(s, s.sub(x, shift)), count));
-                });
-                sum
+            #[inline(always)]
+            |sum, first, group| {
+                let (x, count) = self.reduce.load(s, &mut run, first, group, 0.0);
+                *sum = s.add(*sum, first_lanes(s, math::exp(s, s.sub(x, shift)), count));
             },
+            #[inline(always)]
+            |_, _| {},
+            #[inline(always)]
             |a, b| s.add(a, b),
         );
         s.reduce_add(sums)
@@ -168,14 +194,21 @@ impl Kernel for ExpSum<'_> {
 }
 
 impl Reduce<'_> {
-    /// The vectors of one group of every block, with the number of lanes in use.
+    /// Where the blocks start.
     #[inline(always)]
-    fn for_each<S: Simd>(&self, s: S, group: usize, pad: f32, mut f: impl FnMut(S::F, usize)) {
-        let mut run: Run<1> = self.grid.start();
-        for i in (group * S::N..self.grid.len).step_by(LANES) {
-            let count = S::N.min(self.grid.len - i);
-            f(self.grid.load(s, &mut run, 0, self.data, i, count, 0, pad), count);
+    fn blocks(&self) -> impl Iterator<Item = usize> + Clone + use<> {
+        (0..self.grid.len).step_by(LANES)
+    }
+
+    /// One group of a block, and how many of its lanes are in use; the others have `pad`.
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, run: &mut Run<1>, first: usize, group: usize, pad: f32) -> (S::F, usize) {
+        let i = first.wrapping_add(group * S::N);
+        let count = S::N.min(self.grid.len.saturating_sub(i));
+        if count == 0 {
+            return (s.splat(pad), 0);
         }
+        (self.grid.load(s, run, 0, self.data, i, count, 0, pad), count)
     }
 }
 
@@ -187,8 +220,17 @@ impl Kernel for LogSumExp<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
+        run_rows(s, self.0.way(), self)
+    }
+}
+
+impl RowKernel for LogSumExp<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd, L: Layout<S>>(self, s: S) -> f32 {
         let mut run = self.0.grid.start();
-        let partition = self.0.partition::<S, false>(s, &mut run, 0, 1);
+        let partition = L::new().partition::<false, 1>(s, &self.0, &mut run, 0, 1, &[]);
         let lse = s.add(partition.max, math::ln_1p(s, partition.others));
         s.to_lanes(lse).as_ref().first().copied().unwrap_or(f32::NEG_INFINITY)
     }

@@ -38,21 +38,51 @@ pub(crate) fn tree<T: Copy>(
     value
 }
 
-/// The groups of a block, combined in the levels of the tree above the vector's own width.
+/// Folds items of sixteen lanes each, in the fixed tree: `step` takes one group of an item into the group's own value,
+/// and `last` what is left after all items. One lane at a time goes through all items first, so that few values are alive; wider vectors go through the items
+/// once.
 #[inline(always)]
-pub(crate) fn groups<S: Simd, T: Copy>(
+pub(crate) fn in_lanes<S: Simd, T: Copy, B: Copy>(
     _: S,
+    items: impl Iterator<Item = B> + Clone,
     neutral: T,
-    mut group: impl FnMut(usize) -> T,
+    mut step: impl FnMut(&mut T, B, usize),
+    mut last: impl FnMut(&mut T, usize),
     mut join: impl FnMut(T, T) -> T,
 ) -> T {
-    match LANES / S::N {
-        1 => group(0),
-        2 => {
-            let low = group(0);
-            join(low, group(1))
+    if S::N == 1 {
+        return tree(
+            LANES,
+            neutral,
+            #[inline(always)]
+            |lane| {
+                let mut value = neutral;
+                for item in items.clone() {
+                    step(&mut value, item, lane);
+                }
+                last(&mut value, lane);
+                value
+            },
+            join,
+        );
+    }
+    let mut values = [neutral; 4];
+    for item in items {
+        for (group, value) in values.iter_mut().take(LANES / S::N).enumerate() {
+            step(value, item, group);
         }
-        count => tree(count, neutral, group, join),
+    }
+    for (group, value) in values.iter_mut().take(LANES / S::N).enumerate() {
+        last(value, group);
+    }
+    let [a, b, c, d] = values;
+    match LANES / S::N {
+        1 => a,
+        2 => join(a, b),
+        _ => {
+            let (low, high) = (join(a, c), join(b, d));
+            join(low, high)
+        }
     }
 }
 
@@ -128,19 +158,23 @@ pub(crate) fn total<S: Simd>(
     let none = LaneSums::new(s);
     for start in (0..len).step_by(tile) {
         let items = tile.min(len - start);
-        let (loss, weight) = groups(
+        let (loss, weight) = in_lanes(
             s,
+            (0..items).step_by(LANES),
             (none, none),
-            |g| {
-                let (mut losses, mut weights) = (none, none);
-                for first in (g * S::N..items).step_by(LANES) {
+            #[inline(always)]
+            |(losses, weights), first, number| {
+                let first = first.wrapping_add(number * S::N);
+                if first < items {
                     let count = S::N.min(items - first);
                     let (loss, weight) = group(start.wrapping_add(first), count);
                     losses.add(s, first_lanes(s, loss, count));
                     weights.add(s, first_lanes(s, weight, count));
                 }
-                (losses, weights)
             },
+            #[inline(always)]
+            |_, _| {},
+            #[inline(always)]
             |(a, b), (c, d)| (a.merge(s, c), b.merge(s, d)),
         );
         total = total.merge(Total { loss: loss.total(s), weight: weight.total(s) });

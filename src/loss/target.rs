@@ -44,6 +44,34 @@ struct Integers<'a, T> {
     ignored: Option<T>,
 }
 
+impl<T: Copy> Integers<'_, T>
+where
+    usize: TryFrom<T>,
+{
+    /// Whether the ignored index is that of a class.
+    fn is_ignored_valid(&self) -> bool {
+        let class = self.ignored.and_then(|index| usize::try_from(index).ok());
+        class.is_some_and(|class| class < self.classes)
+    }
+}
+
+/// Copies labels that all are classes; `false` if one is not, or if there are too few. Without a branch for each.
+#[inline(always)]
+fn copy_classes<T: Copy>(from: &[T], classes: usize, out: &mut [usize]) -> bool
+where
+    usize: TryFrom<T>,
+{
+    let Some(from) = from.get(..out.len()) else {
+        return false;
+    };
+    let mut valid = true;
+    for (out, &label) in out.iter_mut().zip(from) {
+        *out = usize::try_from(label).unwrap_or(IGNORED);
+        valid &= *out < classes;
+    }
+    valid
+}
+
 macro_rules! class_index {
     ($($int:ident)*) => {$(
         impl Target for $int {}
@@ -59,22 +87,27 @@ macro_rules! class_index {
         }
 
         impl Labels for Integers<'_, $int> {
-            #[allow(clippy::cast_lossless, reason = "`From` has no `usize`")]
-            fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<(), (usize, i128)> {
-                let mut at = offset;
+            fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<bool, (usize, i128)> {
+                let from = self.data.get(offset..).unwrap_or(&[]);
+                if step == 1 && !self.is_ignored_valid() && copy_classes(from, self.classes, out) {
+                    return Ok(false);
+                }
+                let (mut at, mut any) = (offset, false);
                 for (position, class) in out.iter_mut().enumerate() {
                     let label = self.data.get(at).copied().unwrap_or_default();
                     at = at.wrapping_add_signed(step);
                     *class = if self.ignored == Some(label) {
+                        any = true;
                         IGNORED
                     } else {
                         match usize::try_from(label) {
                             Ok(class) if class < self.classes => class,
+                            #[allow(clippy::cast_lossless, reason = "`From` has no `usize`")]
                             _ => return Err((position, label as i128)),
                         }
                     };
                 }
-                Ok(())
+                Ok(any)
             }
         }
     )*};

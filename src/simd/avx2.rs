@@ -105,6 +105,33 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
 
     #[inline(always)]
+    fn load_transposed(self, x: &[f32], step: usize) -> Option<[__m256; 4]> {
+        if step.checked_mul(7)?.checked_add(4)? > x.len() {
+            return None;
+        }
+        let rows = x.as_ptr();
+        // SAFETY: `self` proves AVX. The last of the eight rows starts at `7 * step`, and four floats from there on are in
+        // `x`; the other rows start before it.
+        unsafe {
+            macro_rules! halves {
+                ($j:literal) => {
+                    _mm256_set_m128(_mm_loadu_ps(rows.add(($j + 4) * step)), _mm_loadu_ps(rows.add($j * step)))
+                };
+            }
+            // Rows j and j + 4, in one half each: the steps below stay inside of the halves.
+            let (a, b, c, d) = (halves!(0), halves!(1), halves!(2), halves!(3));
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            Some([
+                _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+            ])
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: `self` proves AVX.
         unsafe { _mm256_add_ps(a, b) }

@@ -98,6 +98,36 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
 
     #[inline(always)]
+    fn load_transposed(self, x: &[f32], step: usize) -> Option<[__m512; 4]> {
+        if step.checked_mul(15)?.checked_add(4)? > x.len() {
+            return None;
+        }
+        let rows = x.as_ptr();
+        // SAFETY: `self` proves AVX-512. The last of the sixteen rows starts at `15 * step`, and four floats from there on
+        // are in `x`; the other rows start before it.
+        unsafe {
+            macro_rules! quarters {
+                ($j:literal) => {{
+                    let q = _mm512_castps128_ps512(_mm_loadu_ps(rows.add($j * step)));
+                    let q = _mm512_insertf32x4::<1>(q, _mm_loadu_ps(rows.add(($j + 4) * step)));
+                    let q = _mm512_insertf32x4::<2>(q, _mm_loadu_ps(rows.add(($j + 8) * step)));
+                    _mm512_insertf32x4::<3>(q, _mm_loadu_ps(rows.add(($j + 12) * step)))
+                }};
+            }
+            // Rows j, j + 4, j + 8 and j + 12, in one quarter each: the steps below stay inside of the quarters.
+            let (a, b, c, d) = (quarters!(0), quarters!(1), quarters!(2), quarters!(3));
+            let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            Some([
+                _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
+                _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
+                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+            ])
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: `self` proves AVX-512.
         unsafe { _mm512_add_ps(a, b) }

@@ -79,6 +79,10 @@ pub(crate) trait Simd: Copy {
     /// Stores as many lanes as `out` has room for.
     fn store_part(self, x: Self::F, out: &mut [f32]);
 
+    /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
+    /// row. `None` if `x` ends before that.
+    fn load_transposed(self, x: &[f32], step: usize) -> Option<[Self::F; 4]>;
+
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;

@@ -46,6 +46,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn load_transposed(self, x: &[f32], _step: usize) -> Option<[f32; 4]> {
+        x.first_chunk().copied()
+    }
+
+    #[inline(always)]
     fn add(self, a: f32, b: f32) -> f32 {
         a + b
     }

@@ -72,6 +72,12 @@ impl<A: Arithmetic> Simd for Wide<A> {
     }
 
     #[inline(always)]
+    fn load_transposed(self, x: &[f32], step: usize) -> Option<[f32x4; 4]> {
+        let row = |number: usize| Some(f32x4::new(*x.get(step.checked_mul(number)?..)?.first_chunk()?));
+        Some(f32x4::transpose([row(0)?, row(1)?, row(2)?, row(3)?]))
+    }
+
+    #[inline(always)]
     fn add(self, a: f32x4, b: f32x4) -> f32x4 {
         a + b
     }

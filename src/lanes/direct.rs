@@ -1,0 +1,111 @@
+//! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
+
+use super::{
+    grid::Run,
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count},
+    sum::tree,
+};
+use crate::simd::{LANES, Simd};
+
+/// Needs no memory and makes no use of contiguity: the way of a single lane.
+pub(crate) struct Direct;
+
+impl<S: Simd> Layout<S> for Direct {
+    #[inline(always)]
+    fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    fn partition<const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        labels: &[usize],
+    ) -> Partition<S::F> {
+        let logit = rows.pick(s, run, i, labels);
+        let mut run = *run;
+        let load = always(
+            #[inline(always)]
+            move |class: usize, (): ()| {
+                let shift = rows.stride.wrapping_mul(class.cast_signed());
+                rows.grid.load(s, &mut run, 0, rows.logits, i, count, shift, 0.0)
+            },
+        );
+        let cross = cross_of::<S, K>(s, rows, &run, i, count);
+        let mut state = State::new(s);
+        for start in (0..rows.classes).step_by(TILE) {
+            tile::<S, CROSS>(s, &mut state, start, TILE.min(rows.classes - start), load, cross);
+        }
+        Partition { logit, ..state.finish(s) }
+    }
+}
+
+/// The terms of the weighted sum of one class in the rows `i .. i + count`.
+#[inline(always)]
+pub(crate) fn cross_of<'a, S: Simd, const K: usize>(
+    s: S,
+    rows: &'a Rows<'_, K>,
+    run: &Run<K>,
+    i: usize,
+    count: usize,
+) -> impl FnMut(usize, S::F) -> (S::F, S::F) + Copy + use<'a, S, K> {
+    let mut run = *run;
+    always(
+        #[inline(always)]
+        move |class: usize, delta| {
+            let weight = match rows.cross.weight {
+                Some(weight) => s.splat(weight.get(class).copied().unwrap_or(0.0)),
+                None => s.splat(1.0),
+            };
+            let target = match &rows.cross.target {
+                Some(target) => {
+                    let shift = target.stride.wrapping_mul(class.cast_signed());
+                    Some(rows.grid.load(s, &mut run, TARGET, target.data, i, count, shift, 0.0))
+                }
+                None => None,
+            };
+            rows.cross.term(s, weight, target, delta)
+        },
+    )
+}
+
+/// Takes in one tile of `N` rows, its `len` classes from `start` on.
+#[inline(always)]
+fn tile<S: Simd, const CROSS: bool>(
+    s: S,
+    state: &mut State<S::F>,
+    start: usize,
+    len: usize,
+    mut load: impl FnMut(usize, ()) -> S::F,
+    mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
+) {
+    let mut tile_max = s.splat(f32::NEG_INFINITY);
+    for class in start..start.wrapping_add(len) {
+        tile_max = s.max(tile_max, load(class, ()));
+    }
+    let reference = state.enter::<S, CROSS>(s, start, tile_max);
+    let zero = Sums::zero(s);
+    let sums = tree(
+        len.min(LANES),
+        zero,
+        #[inline(always)]
+        |lane| {
+            let mut sums = zero;
+            for class in (start.wrapping_add(lane)..start.wrapping_add(len)).step_by(LANES) {
+                let x = load(class, ());
+                sums.take(s, x, reference);
+                if CROSS {
+                    sums.take_cross(s, cross(class, s.sub(reference, x)));
+                }
+            }
+            sums
+        },
+        #[inline(always)]
+        |a, b| a.join::<S, CROSS>(s, b),
+    );
+    state.leave::<S, CROSS>(s, sums, s.splat(small_count(len)));
+}

@@ -1,0 +1,166 @@
+//! Rows of contiguous classes: a lane for each class.
+
+use super::{
+    grid::{Run, first_lanes},
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count},
+    sum::in_lanes,
+};
+use crate::simd::{LANES, Simd};
+
+/// Long rows of contiguous classes.
+pub(crate) struct ByRows;
+
+impl<S: Simd> Layout<S> for ByRows {
+    #[inline(always)]
+    fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    fn partition<const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        labels: &[usize],
+    ) -> Partition<S::F> {
+        let partition = each_row::<S, CROSS, K>(
+            s,
+            rows,
+            run,
+            i,
+            count,
+            #[inline(always)]
+            |offset, target| {
+                let cross = always(
+                    #[inline(always)]
+                    |class, delta| rows.cross.of_row(s, target, class, delta),
+                );
+                let row = rows.logits.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+                let mut state = State::new(s);
+                for (number, tile) in row.chunks(TILE).enumerate() {
+                    row_tile::<S, CROSS>(s, &mut state, number.wrapping_mul(TILE), tile, cross);
+                }
+                state.finish(s)
+            },
+        );
+        // Only now, when the rows are in the cache.
+        Partition { logit: rows.pick(s, run, i, labels), ..partition }
+    }
+}
+
+/// Takes each row by itself: `partition` gets where its logits and targets start, and gives the same in every lane.
+#[inline(always)]
+pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    run: &mut Run<K>,
+    i: usize,
+    count: usize,
+    mut partition: impl FnMut(usize, usize) -> Partition<S::F>,
+) -> Partition<S::F> {
+    let zero = s.to_lanes(s.splat(0.0));
+    let (mut max, mut others, mut cross, mut mass) = (zero, zero, zero, zero);
+    for l in 0..count.min(S::N) {
+        let i = i.wrapping_add(l);
+        rows.grid.seek(run, i);
+        let target = if CROSS && rows.cross.target.is_some() { rows.grid.offset(run, TARGET, i) } else { 0 };
+        let row = partition(rows.grid.offset(run, 0, i), target);
+        set(s, &mut max, l, row.max);
+        set(s, &mut others, l, row.others);
+        if CROSS {
+            set(s, &mut cross, l, row.cross);
+            set(s, &mut mass, l, row.mass);
+        }
+    }
+    Partition {
+        max: s.from_lanes(max),
+        others: s.from_lanes(others),
+        cross: s.from_lanes(cross),
+        mass: s.from_lanes(mass),
+        logit: s.from_lanes(zero),
+    }
+}
+
+/// Sets lane `l` to what all lanes of `x` have.
+#[inline(always)]
+fn set<S: Simd>(s: S, lanes: &mut S::Lanes, l: usize, x: S::F) {
+    if let (Some(lane), Some(&x)) = (lanes.as_mut().get_mut(l), s.to_lanes(x).as_ref().first()) {
+        *lane = x;
+    }
+}
+
+/// Takes in one tile of a row, its classes from `start` on.
+#[inline(always)]
+pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
+    s: S,
+    state: &mut State<S::F>,
+    start: usize,
+    tile: &[f32],
+    mut cross: impl FnMut(usize, S::F) -> (S::F, S::F) + Copy,
+) {
+    let (blocks, rest) = tile.as_chunks::<LANES>();
+    let reference = state.enter::<S, CROSS>(s, start, s.splat(max_of(s, tile)));
+    let mut take = always(
+        #[inline(always)]
+        move |mut sums: Sums<S::F>, (x, class, count): (S::F, usize, usize)| {
+            sums.take(s, x, reference);
+            if CROSS {
+                let (term, q) = cross(class, s.sub(reference, x));
+                sums.take_cross(s, (first_lanes(s, term, count), first_lanes(s, q, count)));
+            }
+            sums
+        },
+    );
+    let mut take_last = take;
+    let sums = in_lanes(
+        s,
+        blocks.iter().zip((start..).step_by(LANES)),
+        Sums::zero(s),
+        #[inline(always)]
+        |sums, (block, class), group| {
+            *sums = take(*sums, (s.load(block, group), class.wrapping_add(group * S::N), S::N));
+        },
+        #[inline(always)]
+        |sums, group| {
+            let class = start.wrapping_add(blocks.len() * LANES).wrapping_add(group * S::N);
+            let part = rest.get(group * S::N..).unwrap_or(&[]);
+            if !part.is_empty() {
+                *sums = take_last(*sums, (s.load_part(part, f32::NEG_INFINITY), class, part.len()));
+            }
+        },
+        #[inline(always)]
+        |a, b| a.join::<S, CROSS>(s, b),
+    );
+    // The lanes behind the end held −∞, which is below the reference.
+    let lanes = tile.len().next_multiple_of(S::N);
+    let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), below: s.splat(s.reduce_add(sums.below)), ..sums };
+    if CROSS {
+        whole.cross = s.splat(s.reduce_add(sums.cross));
+        whole.mass = s.splat(s.reduce_add(sums.mass));
+    }
+    state.leave::<S, CROSS>(s, whole, s.splat(small_count(lanes)));
+}
+
+/// The largest element, in four independent chains; a NaN may be lost.
+#[inline(always)]
+fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let (quads, rest) = x.as_chunks::<{ 4 * LANES }>();
+    let mut max = [lowest; 4];
+    for quad in quads {
+        let (blocks, _) = quad.as_chunks::<LANES>();
+        for (max, block) in max.iter_mut().zip(blocks) {
+            for group in 0..LANES / S::N {
+                *max = s.max(*max, s.load(block, group));
+            }
+        }
+    }
+    let [mut a, b, c, d] = max;
+    for part in rest.chunks(S::N) {
+        a = s.max(a, s.load_part(part, f32::NEG_INFINITY));
+    }
+    s.reduce_max(s.max(s.max(a, b), s.max(c, d)))
+}
