@@ -113,6 +113,7 @@ fn class_total<S: Simd>(
         s,
         rows.grid.len,
         tile_rows(rows.classes),
+        targets.weight.is_none(),
         #[inline(always)]
         |i, count| {
             let labels = labels.get_mut(..count).unwrap_or(&mut []);
@@ -164,7 +165,7 @@ impl<const SMOOTHING: bool> RowKernel for ClassLoss<'_, SMOOTHING> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout<S>>(self, s: S) -> Self::Output {
+    fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
         let ClassCrossEntropy { rows, targets, out } = self.0;
         let mut layout = L::new();
         class_total(
@@ -174,7 +175,7 @@ impl<const SMOOTHING: bool> RowKernel for ClassLoss<'_, SMOOTHING> {
             out,
             #[inline(always)]
             |run, i, labels, weight| {
-                let partition = layout.partition::<SMOOTHING, ARRAYS>(s, &rows, run, i, labels.len(), labels);
+                let partition = layout.partition::<S, SMOOTHING, ARRAYS>(s, &rows, run, i, labels.len(), labels);
                 let log_others = partition.log_others(s);
                 let lead = s.sub(partition.max, partition.logit);
                 let loss = s.mul(weight, s.add(lead, log_others));
@@ -232,7 +233,7 @@ impl RowKernel for ProbabilityCrossEntropy<'_> {
     type Output = Total;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout<S>>(self, s: S) -> Total {
+    fn run<S: Simd, L: Layout>(self, s: S) -> Total {
         let Self { rows, mut out } = self;
         let mut layout = L::new();
         let mut run = rows.grid.start();
@@ -240,12 +241,13 @@ impl RowKernel for ProbabilityCrossEntropy<'_> {
             s,
             rows.grid.len,
             tile_rows(rows.classes),
+            true,
             #[inline(always)]
             |i, count| {
                 let loss = if rows.classes == 0 {
                     s.splat(0.0)
                 } else {
-                    let partition = layout.partition::<true, ARRAYS>(s, &rows, &mut run, i, count, &[]);
+                    let partition = layout.partition::<S, true, ARRAYS>(s, &rows, &mut run, i, count, &[]);
                     partition.weighted_loss(s, partition.log_others(s))
                 };
                 if let Some(out) = &mut out {

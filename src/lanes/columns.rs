@@ -23,14 +23,14 @@ pub(crate) struct Columns {
     end: usize,
 }
 
-impl<S: Simd> Layout<S> for Columns {
+impl Layout for Columns {
     #[inline(always)]
     fn new() -> Self {
         Self { panel: Panel::new(), start: 0, end: 0 }
     }
 
     #[inline(always)]
-    fn partition<const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -40,7 +40,7 @@ impl<S: Simd> Layout<S> for Columns {
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes > BLOCKS || rows.classes == 0 {
-            return <Direct as Layout<S>>::new().partition::<CROSS, K>(s, rows, run, i, count, labels);
+            return Direct.partition::<S, CROSS, K>(s, rows, run, i, count, labels);
         }
         let step = WIDTH.min(BLOCKS / rows.classes);
         if i < self.start || i >= self.end {

@@ -10,14 +10,14 @@ use crate::simd::{LANES, Simd};
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
 
-impl<S: Simd> Layout<S> for Direct {
+impl Layout for Direct {
     #[inline(always)]
     fn new() -> Self {
         Self
     }
 
     #[inline(always)]
-    fn partition<const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,

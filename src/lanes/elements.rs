@@ -2,7 +2,11 @@
 
 use core::marker::PhantomData;
 
-use super::{grid::Grid, math, sum::total};
+use super::{
+    grid::{FlatArray, Grid, Run},
+    math,
+    sum::total,
+};
 use crate::{
     simd::{Kernel, LANES, Simd},
     total::{Compensated, Total},
@@ -22,7 +26,7 @@ pub(crate) const TILE: usize = 4096;
 /// A loss of one element.
 pub(crate) trait BinaryLoss {
     /// The loss for the input `x` and the target `t`, without its weight.
-    fn loss<S: Simd>(s: S, x: S::F, t: S::F, pos_weight: Option<S::F>) -> S::F;
+    fn loss<S: Simd>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F;
     /// Whether any input is refused.
     fn refuses<S: Simd>(s: S, x: S::F) -> bool;
 }
@@ -32,7 +36,7 @@ pub(crate) struct Probabilities;
 
 impl BinaryLoss for Probabilities {
     #[inline(always)]
-    fn loss<S: Simd>(s: S, p: S::F, t: S::F, _: Option<S::F>) -> S::F {
+    fn loss<S: Simd>(s: S, p: S::F, t: S::F, _: S::F) -> S::F {
         let (yes, no) = (math::ln_probability(s, p), math::ln_complement(s, p));
         let loss = s.mul_add(t, yes, s.mul(s.sub(s.splat(1.0), t), no));
         // 0, but NaN for NaN, which the logarithms do not keep.
@@ -51,15 +55,12 @@ pub(crate) struct Logits;
 
 impl BinaryLoss for Logits {
     #[inline(always)]
-    fn loss<S: Simd>(s: S, x: S::F, t: S::F, pos_weight: Option<S::F>) -> S::F {
+    fn loss<S: Simd>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F {
         let zero = s.splat(0.0);
         let soft = math::soft(s, x);
         let yes = s.add(s.max(s.neg(x), zero), soft);
         let no = s.add(s.max(x, zero), soft);
-        let positive = match pos_weight {
-            Some(pos_weight) => s.mul(pos_weight, t),
-            None => t,
-        };
+        let positive = s.mul(pos_weight, t);
         let negative = s.sub(s.splat(1.0), t);
         // 0 · ∞ is 0 for a target that has no part in one of the two.
         let yes = s.select(s.eq(t, zero), zero, s.mul(positive, yes));
@@ -76,10 +77,8 @@ impl BinaryLoss for Logits {
 /// A binary loss over all elements.
 pub(crate) struct Binary<'a, L> {
     pub(crate) grid: Grid<'a, ARRAYS>,
-    pub(crate) input: &'a [f32],
-    pub(crate) target: &'a [f32],
-    pub(crate) weight: Option<&'a [f32]>,
-    pub(crate) pos_weight: Option<&'a [f32]>,
+    /// The arrays but the output; input and target are always there.
+    pub(crate) inputs: [Option<&'a [f32]>; OUT],
     pub(crate) out: Option<&'a mut [f32]>,
     pub(crate) loss: PhantomData<L>,
 }
@@ -90,34 +89,123 @@ impl<L: BinaryLoss> Kernel for Binary<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Option<Total> {
-        let Self { grid, input, target, weight, pos_weight, mut out, loss: _ } = self;
-        let mut run = grid.start();
+        let Self { grid, inputs, out, loss: _ } = self;
+        if S::N > 1 && grid.is_flat() {
+            let flat = |k: usize| inputs[k].map(|data| grid.flat(k, data));
+            let inputs = [flat(INPUT), flat(TARGET), flat(WEIGHT), flat(POS_WEIGHT)];
+            s.vectorize(Sum { arrays: Flat { inputs, out, grid }, len: grid.len, loss: self.loss })
+        } else {
+            let arrays = Strided { run: grid.start(), inputs, out, grid };
+            s.vectorize(Sum { arrays, len: grid.len, loss: self.loss })
+        }
+    }
+}
+
+/// The sum of a binary loss over arrays that are walked in one way.
+struct Sum<A, L> {
+    arrays: A,
+    len: usize,
+    loss: PhantomData<L>,
+}
+
+impl<A: Arrays, L: BinaryLoss> Kernel for Sum<A, L> {
+    type Output = Option<Total>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Option<Total> {
+        let Self { mut arrays, len, loss: _ } = self;
         let mut valid = true;
+        let (one, zero) = (s.splat(1.0), s.splat(0.0));
         let mut total = total(
             s,
-            grid.len,
+            len,
             TILE,
+            true,
             #[inline(always)]
             |i, count| {
-                let x = grid.load(s, &mut run, INPUT, input, i, count, 0, 0.0);
-                let t = grid.load(s, &mut run, TARGET, target, i, count, 0, 0.0);
-                let pos_weight = match pos_weight {
-                    Some(data) => Some(grid.load(s, &mut run, POS_WEIGHT, data, i, count, 0, 0.0)),
-                    None => None,
-                };
+                let x = arrays.load(s, INPUT, i, count, 0.0);
+                let t = arrays.load(s, TARGET, i, count, 0.0);
                 valid &= !L::refuses(s, x);
+                let pos_weight = if arrays.has(POS_WEIGHT) { arrays.load(s, POS_WEIGHT, i, count, 1.0) } else { one };
                 let mut loss = L::loss(s, x, t, pos_weight);
-                if let Some(data) = weight {
-                    loss = s.mul(grid.load(s, &mut run, WEIGHT, data, i, count, 0, 0.0), loss);
+                if arrays.has(WEIGHT) {
+                    loss = s.mul(arrays.load(s, WEIGHT, i, count, 1.0), loss);
                 }
-                if let Some(out) = &mut out {
-                    grid.store(s, &mut run, OUT, out, i, count, 0, loss);
-                }
-                (loss, s.splat(0.0))
+                arrays.store(s, i, count, loss);
+                (loss, zero)
             },
         );
-        total.weight = Compensated::from_count(grid.len);
+        total.weight = Compensated::from_count(len);
         valid.then_some(total)
+    }
+}
+
+/// The arrays of a binary loss, walked in one way.
+trait Arrays {
+    fn has(&self, k: usize) -> bool;
+    /// The elements `i .. i + count` of array `k`; `pad` in the other lanes.
+    fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F;
+    /// Writes the elements `i .. i + count` of the output, if there is one.
+    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, x: S::F);
+}
+
+/// All elements in one run: each array is contiguous or a single number.
+struct Flat<'a> {
+    inputs: [Option<FlatArray<'a>>; OUT],
+    out: Option<&'a mut [f32]>,
+    grid: Grid<'a, ARRAYS>,
+}
+
+impl Arrays for Flat<'_> {
+    #[inline(always)]
+    fn has(&self, k: usize) -> bool {
+        self.inputs[k].is_some()
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
+        match self.inputs[k] {
+            Some(FlatArray::Run(data)) => s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad),
+            Some(FlatArray::Same(x)) => s.splat(x),
+            None => s.splat(pad),
+        }
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, x: S::F) {
+        if let Some(out) = &mut self.out {
+            let offset = self.grid.offset(&self.grid.start(), OUT, i);
+            if let Some(out) = out.get_mut(offset..offset.wrapping_add(count)) {
+                s.store_part(x, out);
+            }
+        }
+    }
+}
+
+/// Any layout.
+struct Strided<'a> {
+    grid: Grid<'a, ARRAYS>,
+    run: Run<ARRAYS>,
+    inputs: [Option<&'a [f32]>; OUT],
+    out: Option<&'a mut [f32]>,
+}
+
+impl Arrays for Strided<'_> {
+    #[inline(always)]
+    fn has(&self, k: usize) -> bool {
+        self.inputs[k].is_some()
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
+        self.grid.load(s, &mut self.run, k, self.inputs[k].unwrap_or(&[]), i, count, 0, pad)
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, x: S::F) {
+        if let Some(out) = &mut self.out {
+            self.grid.store(s, &mut self.run, OUT, out, i, count, 0, x);
+        }
     }
 }
 

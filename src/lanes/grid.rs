@@ -29,6 +29,13 @@ pub(crate) struct Run<const K: usize> {
     bases: [usize; K],
 }
 
+/// An array of a grid with a single run.
+#[derive(Clone, Copy)]
+pub(crate) enum FlatArray<'a> {
+    Run(&'a [f32]),
+    Same(f32),
+}
+
 /// Shape and strides of a [`Grid`] before they are merged; lives in the caller.
 pub(crate) struct Axes<const D: usize, const K: usize> {
     pub(crate) shape: [usize; D],
@@ -93,6 +100,22 @@ impl<const K: usize> Grid<'_, K> {
     #[inline(always)]
     pub(crate) fn start(&self) -> Run<K> {
         Run { first: 0, len: self.run, bases: self.offsets }
+    }
+
+    /// Whether all elements are in one run, in which each array is contiguous or a single number.
+    #[inline]
+    pub(crate) fn is_flat(&self) -> bool {
+        self.shape.is_empty() && self.steps.iter().all(|&step| step == 0 || step == 1)
+    }
+
+    /// Array `k` of a flat grid.
+    #[inline]
+    pub(crate) fn flat<'d>(&self, k: usize, data: &'d [f32]) -> FlatArray<'d> {
+        let from = data.get(self.offsets[k]..).unwrap_or(&[]);
+        match (self.steps[k], from.first()) {
+            (0, Some(&x)) => FlatArray::Same(x),
+            _ => FlatArray::Run(from.get(..self.len).unwrap_or(&[])),
+        }
     }
 
     /// Moves `run` to where element `i` is, and returns how many elements follow in it, with `i` itself.

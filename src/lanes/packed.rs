@@ -16,14 +16,14 @@ pub(crate) struct Packed {
     panel: Panel<SHORT>,
 }
 
-impl<S: Simd> Layout<S> for Packed {
+impl Layout for Packed {
     #[inline(always)]
     fn new() -> Self {
         Self { panel: Panel::new() }
     }
 
     #[inline(always)]
-    fn partition<const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,

@@ -16,6 +16,8 @@
 //! The same sums come out of every layout, bit by bit: class `c` goes to virtual lane `c mod 16`, and the lanes are
 //! joined in one tree (see [`crate::simd`]).
 
+use core::marker::PhantomData;
+
 use super::{
     classes::IGNORED,
     columns::Columns,
@@ -26,7 +28,7 @@ use super::{
     rows::ByRows,
     strided::{Strided, gather},
 };
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -251,12 +253,12 @@ fn finite<S: Simd>(s: S, max: S::F) -> S::F {
 }
 
 /// A way through the rows, with the memory that it needs.
-pub(crate) trait Layout<S: Simd> {
+pub(crate) trait Layout {
     fn new() -> Self;
 
     /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With `CROSS`
     /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes.
-    fn partition<const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -270,7 +272,7 @@ pub(crate) trait Layout<S: Simd> {
 /// An algorithm over rows, for any way through them.
 pub(crate) trait RowKernel {
     type Output;
-    fn run<S: Simd, L: Layout<S>>(self, s: S) -> Self::Output;
+    fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output;
 }
 
 /// The ways through rows.
@@ -303,7 +305,7 @@ impl<const K: usize> Rows<'_, K> {
 
     pub(crate) fn way(&self) -> Way {
         if self.stride == 1 {
-            if self.classes < SHORT { Way::Packed } else { Way::Rows }
+            if self.classes < SHORT && self.grid.len > 1 { Way::Packed } else { Way::Rows }
         } else if self.grid.steps[0] == 1 {
             Way::Columns
         } else {
@@ -319,10 +321,29 @@ pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::O
         return kernel.run::<S, Direct>(s);
     }
     match way {
-        Way::Rows => kernel.run::<S, ByRows>(s),
-        Way::Packed => kernel.run::<S, Packed>(s),
-        Way::Columns => kernel.run::<S, Columns>(s),
-        Way::Strided => kernel.run::<S, Strided>(s),
+        Way::Rows => s.vectorize(On::<_, ByRows>::new(kernel)),
+        Way::Packed => s.vectorize(On::<_, Packed>::new(kernel)),
+        Way::Columns => s.vectorize(On::<_, Columns>::new(kernel)),
+        Way::Strided => s.vectorize(On::<_, Strided>::new(kernel)),
+    }
+}
+
+/// A kernel in one way: a function of its own, so that none carries the others' registers and memory.
+struct On<R, L>(R, PhantomData<L>);
+
+impl<R, L> On<R, L> {
+    #[inline(always)]
+    fn new(kernel: R) -> Self {
+        Self(kernel, PhantomData)
+    }
+}
+
+impl<R: RowKernel, L: Layout> Kernel for On<R, L> {
+    type Output = R::Output;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> R::Output {
+        self.0.run::<S, L>(s)
     }
 }
 

@@ -10,14 +10,14 @@ use crate::simd::{LANES, Simd};
 /// Long rows of contiguous classes.
 pub(crate) struct ByRows;
 
-impl<S: Simd> Layout<S> for ByRows {
+impl Layout for ByRows {
     #[inline(always)]
     fn new() -> Self {
         Self
     }
 
     #[inline(always)]
-    fn partition<const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,

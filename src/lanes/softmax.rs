@@ -46,14 +46,14 @@ impl<const LOG: bool> RowKernel for Write<'_, LOG> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout<S>>(self, s: S) {
+    fn run<S: Simd, L: Layout>(self, s: S) {
         let Softmax { grid, classes, strides, input, out, log: _ } = self.0;
         let mut layout = L::new();
         let mut run = grid.start();
         for i in (0..grid.len).step_by(S::N) {
             let count = S::N.min(grid.len - i);
             let rows = Rows { grid, logits: input.unwrap_or(out), classes, stride: strides[0], cross: Cross::NONE };
-            let partition = layout.partition::<false, 2>(s, &rows, &mut run, i, count, &[]);
+            let partition = layout.partition::<S, false, 2>(s, &rows, &mut run, i, count, &[]);
             if S::N > 1 && strides == [1, 1] {
                 let scales = Scale::<S::F>::new::<S, LOG>(s, &partition);
                 let (offsets, factors) = (s.to_lanes(scales.offset), s.to_lanes(scales.factor));
@@ -228,9 +228,9 @@ impl RowKernel for LogSumExp<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout<S>>(self, s: S) -> f32 {
+    fn run<S: Simd, L: Layout>(self, s: S) -> f32 {
         let mut run = self.0.grid.start();
-        let partition = L::new().partition::<false, 1>(s, &self.0, &mut run, 0, 1, &[]);
+        let partition = L::new().partition::<S, false, 1>(s, &self.0, &mut run, 0, 1, &[]);
         let lse = s.add(partition.max, math::ln_1p(s, partition.others));
         s.to_lanes(lse).as_ref().first().copied().unwrap_or(f32::NEG_INFINITY)
     }

@@ -13,14 +13,14 @@ pub(crate) struct Strided {
     tile: [f32; TILE],
 }
 
-impl<S: Simd> Layout<S> for Strided {
+impl Layout for Strided {
     #[inline(always)]
     fn new() -> Self {
         Self { tile: [0.0; TILE] }
     }
 
     #[inline(always)]
-    fn partition<const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -30,7 +30,7 @@ impl<S: Simd> Layout<S> for Strided {
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes < SHORT {
-            return <Direct as Layout<S>>::new().partition::<CROSS, K>(s, rows, run, i, count, labels);
+            return Direct.partition::<S, CROSS, K>(s, rows, run, i, count, labels);
         }
         let buffer = &mut self.tile;
         let partition = each_row::<S, CROSS, K>(

@@ -114,15 +114,16 @@ impl<F: Copy> LaneSums<F> {
         Self { sum, lost: s.add(s.add(self.lost, other.lost), lost) }
     }
 
-    /// All lanes together, in the tree.
+    /// All lanes together, in the tree. Only the first `used` have anything but 0.
     #[inline(always)]
-    pub(crate) fn total<S: Simd<F = F>>(self, s: S) -> Compensated {
+    pub(crate) fn total<S: Simd<F = F>>(self, s: S, used: usize) -> Compensated {
         let (mut sums, mut losts) = (s.to_lanes(self.sum), s.to_lanes(self.lost));
-        let mut width = S::N;
+        let mut width = used.min(S::N).next_power_of_two();
         while width > 1 {
             width /= 2;
             let (low, high) = sums.as_mut().split_at_mut_checked(width).unwrap_or_default();
             let (low_lost, high_lost) = losts.as_mut().split_at_mut_checked(width).unwrap_or_default();
+            let (high, high_lost) = (high.iter_mut().take(width), high_lost.iter_mut().take(width));
             for ((sum, other), (lost, other_lost)) in low.iter_mut().zip(high).zip(low_lost.iter_mut().zip(high_lost)) {
                 let both = Compensated { sum: *sum, lost: *lost };
                 Compensated { sum: *sum, lost: *lost } = both.merge(Compensated { sum: *other, lost: *other_lost });
@@ -146,12 +147,14 @@ fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> (S::F, S::F) {
 /// item `j` goes to virtual lane `j mod 16`. The tiles are merged in order, so that any split between tiles gives the
 /// same bits.
 ///
-/// `group` gives the losses and weights of the items `i .. i + count`, at most `N`; its other lanes are not used.
+/// `group` gives the losses and weights of the items `i .. i + count`, at most `N`; its other lanes are not used. Where
+/// all weights are `unit`s, 0 or 1, their sum in a tile is exact as it is.
 #[inline(always)]
 pub(crate) fn total<S: Simd>(
     s: S,
     len: usize,
     tile: usize,
+    unit: bool,
     mut group: impl FnMut(usize, usize) -> (S::F, S::F),
 ) -> Total {
     let mut total = Total::default();
@@ -169,7 +172,12 @@ pub(crate) fn total<S: Simd>(
                     let count = S::N.min(items - first);
                     let (loss, weight) = group(start.wrapping_add(first), count);
                     losses.add(s, first_lanes(s, loss, count));
-                    weights.add(s, first_lanes(s, weight, count));
+                    let weight = first_lanes(s, weight, count);
+                    if unit {
+                        weights.sum = s.add(weights.sum, weight);
+                    } else {
+                        weights.add(s, weight);
+                    }
                 }
             },
             #[inline(always)]
@@ -177,7 +185,7 @@ pub(crate) fn total<S: Simd>(
             #[inline(always)]
             |(a, b), (c, d)| (a.merge(s, c), b.merge(s, d)),
         );
-        total = total.merge(Total { loss: loss.total(s), weight: weight.total(s) });
+        total = total.merge(Total { loss: loss.total(s, items), weight: weight.total(s, items) });
     }
     total
 }

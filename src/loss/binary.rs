@@ -48,10 +48,7 @@ impl<const D: usize> Arguments<'_, D> {
         let mut axes = Axes { shape, strides: parts.map(|part| part.0), offsets: parts.map(|part| part.1) };
         let kernel = Binary {
             grid: axes.merge(D).ok_or(Error::TooLarge)?,
-            input: self.input.data(),
-            target: self.target.data(),
-            weight: self.weight.map(|view| view.data()),
-            pos_weight: self.pos_weight.map(|view| view.data()),
+            inputs: [Some(self.input), Some(self.target), self.weight, self.pos_weight].map(|view| Some(view?.data())),
             out,
             loss: PhantomData::<L>,
         };

@@ -20,17 +20,6 @@ impl<A: Arithmetic> Avx2<A> {
     pub(crate) const unsafe fn new() -> Self {
         Self(PhantomData)
     }
-
-    /// Runs `kernel` in a function that is compiled for these instructions.
-    #[inline(always)]
-    pub(crate) fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma")]
-        fn inner<A: Arithmetic, K: Kernel>(simd: Avx2<A>, kernel: K) -> K::Output {
-            kernel.run(simd)
-        }
-        // SAFETY: `self` proves AVX2 and FMA.
-        unsafe { inner(self, kernel) }
-    }
 }
 
 /// For each count of lanes, a window of this table has so many ones in front.
@@ -54,6 +43,15 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     type M = __m256;
     type Lanes = [f32; 8];
 
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<A: Arithmetic, K: Kernel>(simd: Avx2<A>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves AVX2 and FMA.
+        unsafe { inner(self, kernel) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: `self` proves AVX.

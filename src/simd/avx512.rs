@@ -20,17 +20,6 @@ impl<A: Arithmetic> Avx512<A> {
     pub(crate) const unsafe fn new() -> Self {
         Self(PhantomData)
     }
-
-    /// Runs `kernel` in a function that is compiled for these instructions.
-    #[inline(always)]
-    pub(crate) fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-        fn inner<A: Arithmetic, K: Kernel>(simd: Avx512<A>, kernel: K) -> K::Output {
-            kernel.run(simd)
-        }
-        // SAFETY: `self` proves these parts of AVX-512.
-        unsafe { inner(self, kernel) }
-    }
 }
 
 impl<A: Arithmetic> Avx512<A> {
@@ -50,6 +39,15 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     type M = __mmask16;
     type Lanes = [f32; 16];
 
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+        fn inner<A: Arithmetic, K: Kernel>(simd: Avx512<A>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` proves these parts of AVX-512.
+        unsafe { inner(self, kernel) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         // SAFETY: `self` proves AVX-512.

@@ -68,6 +68,9 @@ pub(crate) trait Simd: Copy {
     /// `[f32; N]`.
     type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;
 
+    /// Runs `kernel` in a function of its own, which is compiled for these instructions.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
     fn splat(self, x: f32) -> Self::F;
     fn from_lanes(self, x: Self::Lanes) -> Self::F;
     fn to_lanes(self, x: Self::F) -> Self::Lanes;

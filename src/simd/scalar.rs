@@ -1,6 +1,6 @@
 //! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
 
-use super::{Block, LANES, Simd};
+use super::{Block, Kernel, LANES, Simd};
 
 /// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,10 @@ impl Simd for Scalar {
     type M = bool;
     type Lanes = [f32; 1];
 
+    #[inline(never)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32 {
         x

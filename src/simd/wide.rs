@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use wide::{bytemuck::cast, f32x4, i32x4};
 
-use super::{Arithmetic, Block, Portable, Simd};
+use super::{Arithmetic, Block, Kernel, Portable, Simd};
 
 /// Four lanes of `wide`, with the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -32,6 +32,10 @@ impl<A: Arithmetic> Simd for Wide<A> {
     type M = f32x4;
     type Lanes = [f32; 4];
 
+    #[inline(never)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x4 {
         f32x4::splat(x)
