@@ -9,7 +9,7 @@
 //! Polynomials come from Sollya's `fpminimax` with coefficients rounded to `f32`; each says of what, and how far it is
 //! from it. They leave out the leading terms that have to be exact.
 
-use crate::simd::Simd;
+use crate::simd::Ops;
 
 /// The unit of [`exp_term`], 2^-60: what the sum of its terms has to be multiplied with.
 pub(crate) const TERM_UNIT: f32 = power_of_two(-60);
@@ -36,7 +36,7 @@ const fn power_of_two(n: i32) -> f32 {
 
 /// The polynomial with these coefficients, the leading one first, by Horner's rule.
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, leading: f32, others: [f32; N]) -> S::F {
+fn polynomial<S: Ops, const N: usize>(s: S, x: S::F, leading: f32, others: [f32; N]) -> S::F {
     let mut y = s.splat(leading);
     for c in others {
         y = s.mul_add(y, x, s.splat(c));
@@ -52,7 +52,7 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, leading: f32, others: [f32
 /// lucky one, 1.9e-9, which is all that the second step corrects. *Portable*: the product of the first step has to be
 /// exact, so that ln 2 keeps 15 bits.
 #[inline(always)]
-fn reduce<S: Simd>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F) {
+fn reduce<S: Ops>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F) {
     let round = s.splat(ROUND + bias);
     let t = s.mul_add(x, s.splat(LOG2_E), round);
     let n = s.sub(t, round);
@@ -69,7 +69,7 @@ fn reduce<S: Simd>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F) {
 /// The coefficients are those of `fpminimax(exp(x), [|2,...,6|], [|24...|], [-0.3468;0.3468], relative, 1 + x)`, then
 /// moved by a random search for the smallest error of `exp` over all inputs.
 #[inline(always)]
-fn exp_parts<S: Simd>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
+fn exp_parts<S: Ops>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
     let (t, r) = reduce(s, x, bias, true);
     let q = polynomial(s, r, 1.383_073_7e-3, [8.368_759e-3, 4.166_723_8e-2, 0.166_665_24, 0.500_000_06]);
     (t, s.mul_add(s.mul(r, r), q, r))
@@ -77,7 +77,7 @@ fn exp_parts<S: Simd>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
 
 /// `2^n` from the `t` of [`exp_parts`], where the bias was 127 more than what is added to `n`.
 #[inline(always)]
-fn scale<S: Simd>(s: S, t: S::F) -> S::F {
+fn scale<S: Ops>(s: S, t: S::F) -> S::F {
     s.from_bits(s.shl::<23>(s.bits(t)))
 }
 
@@ -89,7 +89,7 @@ fn scale<S: Simd>(s: S, t: S::F) -> S::F {
 ///
 /// Worst error: @exp@ ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
     let x = s.min(s.splat(89.0), s.max(s.splat(EXP_MIN), x));
     let (t, u) = exp_parts(s, x, 254.0);
     let n = s.bits(t);
@@ -111,7 +111,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 /// Worst relative error of the product: 1.6e-7 / 1.8e-7 for d >= -5, 2.6e-7 / 1.9e-7 for d >= -40, 3.9e-7 / 1.9e-7 for
 /// d >= -87. d = 0 gives 1 and 2^60, so that it is exact; -∞ and all below -129.3 give 0, NaN a NaN in `p`.
 #[inline(always)]
-pub(crate) fn exp_term<S: Simd>(s: S, d: S::F) -> (S::F, S::F) {
+pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
     let (t, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
     let p = polynomial(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
     (p, scale(s, t))
@@ -124,7 +124,7 @@ pub(crate) fn exp_term<S: Simd>(s: S, d: S::F) -> (S::F, S::F) {
 /// constant part 2, v in [0, 0.02945]: the result is off by 8e-10. The sum of `k · LN2_HIGH` (exact) and `f` is rounded; its
 /// rounding error is found exactly and added to the small terms.
 #[inline(always)]
-fn ln_reduced<S: Simd>(s: S, k: S::F, f: S::F, small: S::F) -> S::F {
+fn ln_reduced<S: Ops>(s: S, k: S::F, f: S::F, small: S::F) -> S::F {
     let w = s.div(f, s.add(f, s.splat(2.0)));
     let v = s.mul(w, w);
     let r = polynomial(s, v, 0.298_708_44, [0.399_775_83, 0.666_667_76]);
@@ -138,7 +138,7 @@ fn ln_reduced<S: Simd>(s: S, k: S::F, f: S::F, small: S::F) -> S::F {
 
 /// Where `x` is 0, negative, ∞ or NaN its logarithm, elsewhere `y`.
 #[inline(always)]
-fn ln_special<S: Simd>(s: S, x: S::F, y: S::F) -> S::F {
+fn ln_special<S: Ops>(s: S, x: S::F, y: S::F) -> S::F {
     let zero = s.splat(0.0);
     let other = s.select(s.eq(x, zero), s.splat(f32::NEG_INFINITY), s.splat(f32::NAN));
     let y = s.select(s.lt(zero, x), y, other);
@@ -152,7 +152,7 @@ fn ln_special<S: Simd>(s: S, x: S::F, y: S::F) -> S::F {
 ///
 /// Worst error: @ln@ ULP. ln 1 = +0, ln 0 = -∞, ln ∞ = ∞; a negative number or NaN gives NaN.
 #[inline(always)]
-pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn ln<S: Ops>(s: S, x: S::F) -> S::F {
     let tiny = s.lt(x, s.splat(f32::MIN_POSITIVE));
     let y = s.select(tiny, s.mul(x, s.splat(power_of_two(64))), x);
     let i = s.int_sub(s.bits(y), s.int(SQRT_HALF));
@@ -171,7 +171,7 @@ pub(crate) fn ln<S: Simd>(s: S, x: S::F) -> S::F {
 ///
 /// Worst error: @ln_1p@ ULP. ln_1p(±0) = +0, ln_1p(-1) = -∞, ln_1p(∞) = ∞; less than -1 or NaN gives NaN.
 #[inline(always)]
-pub(crate) fn ln_1p<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn ln_1p<S: Ops>(s: S, x: S::F) -> S::F {
     let one = s.splat(1.0);
     let y = s.add(x, one);
     let near_one = s.sub(y, x);
@@ -193,7 +193,7 @@ pub(crate) fn ln_1p<S: Simd>(s: S, x: S::F) -> S::F {
 ///
 /// Worst error: @ln_probability@ ULP.
 #[inline(always)]
-pub(crate) fn ln_probability<S: Simd>(s: S, p: S::F) -> S::F {
+pub(crate) fn ln_probability<S: Ops>(s: S, p: S::F) -> S::F {
     let y = s.mul_add(p, s.splat(power_of_two(64)), s.splat(0.0));
     let i = s.int_sub(s.bits(y), s.int(SQRT_HALF));
     let k = s.sub(s.to_float(s.shr::<23>(i)), s.splat(64.0));
@@ -208,7 +208,7 @@ pub(crate) fn ln_probability<S: Simd>(s: S, p: S::F) -> S::F {
 ///
 /// Worst error: @ln_complement@ ULP.
 #[inline(always)]
-pub(crate) fn ln_complement<S: Simd>(s: S, p: S::F) -> S::F {
+pub(crate) fn ln_complement<S: Ops>(s: S, p: S::F) -> S::F {
     let one = s.splat(1.0);
     let i = s.int_sub(s.bits(s.sub(one, p)), s.int(SQRT_HALF));
     let inverse = s.from_bits(s.int_sub(s.bits(one), s.int_and(i, s.int(SIGN_AND_EXPONENT))));
@@ -227,7 +227,7 @@ pub(crate) fn ln_complement<S: Simd>(s: S, p: S::F) -> S::F {
 ///
 /// Worst error: @sigmoid@ ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
 #[inline(always)]
-pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
     const UNIT: i32 = 24;
     let unit = s.splat(power_of_two(-UNIT));
     let y = s.min(s.splat(-EXP_MIN), s.max(s.splat(-20.0), s.neg(x)));
@@ -246,7 +246,7 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
 ///
 /// `scale` is a subnormal number if `z` is, and 0 below 2^-149; the product with `1 + u` rounds once.
 #[inline(always)]
-fn exp_neg_abs<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
+fn exp_neg_abs<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     let (t, u) = exp_parts(s, s.max(s.splat(EXP_MIN), s.neg(s.abs(x))), 127.0 + 64.0);
     let scale = s.mul(scale(s, t), s.splat(power_of_two(-64)));
     (scale, u, s.mul_add(u, scale, scale))
@@ -264,7 +264,7 @@ fn exp_neg_abs<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
 ///
 /// Both are one polynomial whose argument and coefficients are chosen by lane.
 #[inline(always)]
-fn ln_1p_exp<S: Simd>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F)) -> S::F {
+fn ln_1p_exp<S: Ops>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F)) -> S::F {
     const NEAR: [f32; 6] = [0.0, 1.711_41e-6, -2.595_983_8e-5, 3.470_674_6e-4, -5.208_312e-3, 0.125];
     const FAR: [f32; 6] = [5.318_098e-2, -0.130_894_14, 0.192_155_05, -0.249_088_32, 0.333_283_42, -0.499_999_08];
     let zero = s.splat(0.0);
@@ -287,13 +287,13 @@ fn ln_1p_exp<S: Simd>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F))
 /// Worst error: @softplus@ ULP. `x` for large x, e^x down to the subnormals for x << 0 (0 already from -103.63 on), 0 for
 /// -∞; NaN gives NaN.
 #[inline(always)]
-pub(crate) fn softplus<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn softplus<S: Ops>(s: S, x: S::F) -> S::F {
     ln_1p_exp(s, x, s.max(x, s.splat(0.0)), exp_neg_abs(s, x))
 }
 
 /// The logarithm of [`sigmoid`], which is `-softplus(-x)`: the same errors and limits.
 #[inline(always)]
-pub(crate) fn log_sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn log_sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
     s.neg(softplus(s, s.neg(x)))
 }
 
@@ -301,7 +301,7 @@ pub(crate) fn log_sigmoid<S: Simd>(s: S, x: S::F) -> S::F {
 ///
 /// Worst error: @soft@ ULP.
 #[inline(always)]
-pub(crate) fn soft<S: Simd>(s: S, x: S::F) -> S::F {
+pub(crate) fn soft<S: Ops>(s: S, x: S::F) -> S::F {
     ln_1p_exp(s, x, s.splat(0.0), exp_neg_abs(s, x))
 }
 
@@ -312,7 +312,7 @@ pub(crate) fn soft<S: Simd>(s: S, x: S::F) -> S::F {
 ///
 /// Worst error of the first two: @pair@ ULP; the third is [`soft`].
 #[inline(always)]
-pub(crate) fn sigmoids_and_soft<S: Simd>(s: S, x: S::F) -> (S::F, S::F, S::F) {
+pub(crate) fn sigmoids_and_soft<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     let zero = s.splat(0.0);
     let one = s.splat(1.0);
     let parts @ (_, _, z) = exp_neg_abs(s, x);

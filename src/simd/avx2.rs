@@ -6,7 +6,7 @@ use core::arch::x86::*;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Arithmetic, Block, Kernel, Simd};
+use super::{Arithmetic, Block, Kernel, Ops, Simd};
 
 /// Eight lanes; proves that the CPU has AVX2 and FMA. With the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -35,12 +35,139 @@ impl<A: Arithmetic> Avx2<A> {
     }
 }
 
-impl<A: Arithmetic> Simd for Avx2<A> {
-    const N: usize = 8;
+impl<A: Arithmetic> Ops for Avx2<A> {
     const FUSED: bool = A::FUSED;
     type F = __m256;
     type I = __m256i;
     type M = __m256;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        if A::FUSED {
+            // SAFETY: `self` proves FMA.
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        } else {
+            self.add(self.mul(a, b), c)
+        }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        if A::FUSED {
+            // SAFETY: `self` proves FMA.
+            unsafe { _mm256_fnmadd_ps(a, b, c) }
+        } else {
+            self.sub(c, self.mul(a, b))
+        }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn neg(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_xor_ps(_mm256_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn lt(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn eq(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+    #[inline(always)]
+    fn bits(self, a: __m256) -> __m256i {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_castps_si256(a) }
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_castsi256_ps(a) }
+    }
+    #[inline(always)]
+    fn int(self, a: i32) -> __m256i {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_epi32(a) }
+    }
+    #[inline(always)]
+    fn int_add(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_sub(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_and(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_and_si256(a, b) }
+    }
+    #[inline(always)]
+    fn shl<const K: i32>(self, a: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_slli_epi32::<K>(a) }
+    }
+    #[inline(always)]
+    fn shr<const K: i32>(self, a: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_srai_epi32::<K>(a) }
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m256i) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_cvtepi32_ps(a) }
+    }
+}
+
+impl<A: Arithmetic> Simd for Avx2<A> {
+    const N: usize = 8;
     type Lanes = [f32; 8];
 
     #[inline(always)]
@@ -51,11 +178,6 @@ impl<A: Arithmetic> Simd for Avx2<A> {
         }
         // SAFETY: `self` proves AVX2 and FMA.
         unsafe { inner(self, kernel) }
-    }
-    #[inline(always)]
-    fn splat(self, x: f32) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_set1_ps(x) }
     }
     #[inline(always)]
     fn from_lanes(self, x: [f32; 8]) -> __m256 {
@@ -130,129 +252,9 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
 
     #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        if A::FUSED {
-            // SAFETY: `self` proves FMA.
-            unsafe { _mm256_fmadd_ps(a, b, c) }
-        } else {
-            self.add(self.mul(a, b), c)
-        }
-    }
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        if A::FUSED {
-            // SAFETY: `self` proves FMA.
-            unsafe { _mm256_fnmadd_ps(a, b, c) }
-        } else {
-            self.sub(c, self.mul(a, b))
-        }
-    }
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
-    }
-    #[inline(always)]
-    fn neg(self, a: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_xor_ps(_mm256_set1_ps(-0.0), a) }
-    }
-
-    #[inline(always)]
-    fn lt(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
-    }
-    #[inline(always)]
-    fn eq(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
-    }
-    #[inline(always)]
-    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_blendv_ps(b, a, mask) }
-    }
-    #[inline(always)]
     fn any(self, mask: __m256) -> bool {
         // SAFETY: `self` proves AVX.
         unsafe { _mm256_movemask_ps(mask) != 0 }
-    }
-
-    #[inline(always)]
-    fn bits(self, a: __m256) -> __m256i {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_castps_si256(a) }
-    }
-    #[inline(always)]
-    fn from_bits(self, a: __m256i) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_castsi256_ps(a) }
-    }
-    #[inline(always)]
-    fn int(self, a: i32) -> __m256i {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_set1_epi32(a) }
-    }
-    #[inline(always)]
-    fn int_add(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_add_epi32(a, b) }
-    }
-    #[inline(always)]
-    fn int_sub(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_sub_epi32(a, b) }
-    }
-    #[inline(always)]
-    fn int_and(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_and_si256(a, b) }
-    }
-    #[inline(always)]
-    fn shl<const K: i32>(self, a: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_slli_epi32::<K>(a) }
-    }
-    #[inline(always)]
-    fn shr<const K: i32>(self, a: __m256i) -> __m256i {
-        // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_srai_epi32::<K>(a) }
-    }
-    #[inline(always)]
-    fn to_float(self, a: __m256i) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_cvtepi32_ps(a) }
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use core::arch::x86::*;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Arithmetic, Block, Kernel, Simd};
+use super::{Arithmetic, Block, Kernel, Ops, Simd};
 
 /// Sixteen lanes; proves that the CPU has AVX-512 F, VL, BW and DQ. With the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -31,12 +31,139 @@ impl<A: Arithmetic> Avx512<A> {
     }
 }
 
-impl<A: Arithmetic> Simd for Avx512<A> {
-    const N: usize = 16;
+impl<A: Arithmetic> Ops for Avx512<A> {
     const FUSED: bool = A::FUSED;
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if A::FUSED {
+            // SAFETY: `self` proves AVX-512.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        } else {
+            self.add(self.mul(a, b), c)
+        }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if A::FUSED {
+            // SAFETY: `self` proves AVX-512.
+            unsafe { _mm512_fnmadd_ps(a, b, c) }
+        } else {
+            self.sub(c, self.mul(a, b))
+        }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_abs_ps(a) }
+    }
+    #[inline(always)]
+    fn neg(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_xor_ps(_mm512_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn lt(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+    #[inline(always)]
+    fn bits(self, a: __m512) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_castps_si512(a) }
+    }
+    #[inline(always)]
+    fn from_bits(self, a: __m512i) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_castsi512_ps(a) }
+    }
+    #[inline(always)]
+    fn int(self, a: i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_set1_epi32(a) }
+    }
+    #[inline(always)]
+    fn int_add(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_sub(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn int_and(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_and_si512(a, b) }
+    }
+    #[inline(always)]
+    fn shl<const K: i32>(self, a: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(K)) }
+    }
+    #[inline(always)]
+    fn shr<const K: i32>(self, a: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(K)) }
+    }
+    #[inline(always)]
+    fn to_float(self, a: __m512i) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_cvtepi32_ps(a) }
+    }
+}
+
+impl<A: Arithmetic> Simd for Avx512<A> {
+    const N: usize = 16;
     type Lanes = [f32; 16];
 
     #[inline(always)]
@@ -47,11 +174,6 @@ impl<A: Arithmetic> Simd for Avx512<A> {
         }
         // SAFETY: `self` proves these parts of AVX-512.
         unsafe { inner(self, kernel) }
-    }
-    #[inline(always)]
-    fn splat(self, x: f32) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_set1_ps(x) }
     }
     #[inline(always)]
     fn from_lanes(self, x: [f32; 16]) -> __m512 {
@@ -126,128 +248,8 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
 
     #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        if A::FUSED {
-            // SAFETY: `self` proves AVX-512.
-            unsafe { _mm512_fmadd_ps(a, b, c) }
-        } else {
-            self.add(self.mul(a, b), c)
-        }
-    }
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        if A::FUSED {
-            // SAFETY: `self` proves AVX-512.
-            unsafe { _mm512_fnmadd_ps(a, b, c) }
-        } else {
-            self.sub(c, self.mul(a, b))
-        }
-    }
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_abs_ps(a) }
-    }
-    #[inline(always)]
-    fn neg(self, a: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_xor_ps(_mm512_set1_ps(-0.0), a) }
-    }
-
-    #[inline(always)]
-    fn lt(self, a: __m512, b: __m512) -> __mmask16 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
-    }
-    #[inline(always)]
-    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
-    }
-    #[inline(always)]
-    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_mask_blend_ps(mask, b, a) }
-    }
-    #[inline(always)]
     fn any(self, mask: __mmask16) -> bool {
         mask != 0
-    }
-
-    #[inline(always)]
-    fn bits(self, a: __m512) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_castps_si512(a) }
-    }
-    #[inline(always)]
-    fn from_bits(self, a: __m512i) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_castsi512_ps(a) }
-    }
-    #[inline(always)]
-    fn int(self, a: i32) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_set1_epi32(a) }
-    }
-    #[inline(always)]
-    fn int_add(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_add_epi32(a, b) }
-    }
-    #[inline(always)]
-    fn int_sub(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_sub_epi32(a, b) }
-    }
-    #[inline(always)]
-    fn int_and(self, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_and_si512(a, b) }
-    }
-    #[inline(always)]
-    fn shl<const K: i32>(self, a: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(K)) }
-    }
-    #[inline(always)]
-    fn shr<const K: i32>(self, a: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(K)) }
-    }
-    #[inline(always)]
-    fn to_float(self, a: __m512i) -> __m512 {
-        // SAFETY: `self` proves AVX-512.
-        unsafe { _mm512_cvtepi32_ps(a) }
     }
 
     #[inline(always)]

@@ -16,12 +16,14 @@ mod avx2;
 #[cfg(target_feature = "sse2")]
 mod avx512;
 mod backend;
+mod four;
 mod scalar;
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
 
 pub(crate) use backend::Kernel;
 pub use backend::{Backend, Isa};
+pub(crate) use four::Four;
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
@@ -50,42 +52,21 @@ impl Arithmetic for Portable {
     const FUSED: bool = false;
 }
 
-/// A token that proves that the instructions of its backend exist, and the operations that they give.
+/// Operations on vectors of floats, without memory: all that the elementary functions need.
 ///
 /// Every operation is exact or correctly rounded as IEEE 754 says, so that all implementations give the same bits
 /// (the payload and the sign of a NaN excepted).
-pub(crate) trait Simd: Copy {
-    /// Lanes of one register: a power of two from 1 to 16.
-    const N: usize;
+pub(crate) trait Ops: Copy {
     /// Whether `mul_add` rounds once. Constant, so that an algorithm can have two forms at no cost.
     const FUSED: bool;
-    /// `N` floats.
+    /// Floats.
     type F: Copy;
-    /// `N` 32-bit integers (two's complement, wrapping).
+    /// As many 32-bit integers (two's complement, wrapping).
     type I: Copy;
-    /// `N` truth values.
+    /// As many truth values.
     type M: Copy;
-    /// `[f32; N]`.
-    type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;
-
-    /// Runs `kernel` in a function of its own, which is compiled for these instructions.
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     fn splat(self, x: f32) -> Self::F;
-    fn from_lanes(self, x: Self::Lanes) -> Self::F;
-    fn to_lanes(self, x: Self::F) -> Self::Lanes;
-    /// The lanes `group * N ..` of a block. Groups are counted modulo `16 / N`.
-    fn load(self, block: &Block, group: usize) -> Self::F;
-    /// The first `N` elements, `pad` where there are fewer.
-    fn load_part(self, x: &[f32], pad: f32) -> Self::F;
-    fn store(self, x: Self::F, block: &mut Block, group: usize);
-    /// Stores as many lanes as `out` has room for.
-    fn store_part(self, x: Self::F, out: &mut [f32]);
-
-    /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
-    /// row. `None` if `x` ends before that.
-    fn load_transposed(self, x: &[f32], step: usize) -> Option<[Self::F; 4]>;
-
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
@@ -100,15 +81,12 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
     fn abs(self, a: Self::F) -> Self::F;
     fn neg(self, a: Self::F) -> Self::F;
-
     /// `a < b`; false where either is NaN.
     fn lt(self, a: Self::F, b: Self::F) -> Self::M;
     /// `a == b`; false where either is NaN.
     fn eq(self, a: Self::F, b: Self::F) -> Self::M;
     /// `mask ? a : b`.
     fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
-    fn any(self, mask: Self::M) -> bool;
-
     fn bits(self, a: Self::F) -> Self::I;
     fn from_bits(self, a: Self::I) -> Self::F;
     fn int(self, a: i32) -> Self::I;
@@ -120,6 +98,33 @@ pub(crate) trait Simd: Copy {
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;
     /// The integers as floats; exact for what is used here, below 2^24.
     fn to_float(self, a: Self::I) -> Self::F;
+}
+
+/// A token that proves that the instructions of its backend exist, and the operations that they give.
+pub(crate) trait Simd: Ops {
+    /// Lanes of one register: a power of two from 1 to 16.
+    const N: usize;
+    /// `[f32; N]`.
+    type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;
+
+    /// Runs `kernel` in a function of its own, which is compiled for these instructions.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    fn from_lanes(self, x: Self::Lanes) -> Self::F;
+    fn to_lanes(self, x: Self::F) -> Self::Lanes;
+    /// The lanes `group * N ..` of a block. Groups are counted modulo `16 / N`.
+    fn load(self, block: &Block, group: usize) -> Self::F;
+    /// The first `N` elements, `pad` where there are fewer.
+    fn load_part(self, x: &[f32], pad: f32) -> Self::F;
+    fn store(self, x: Self::F, block: &mut Block, group: usize);
+    /// Stores as many lanes as `out` has room for.
+    fn store_part(self, x: Self::F, out: &mut [f32]);
+
+    /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
+    /// row. `None` if `x` ends before that.
+    fn load_transposed(self, x: &[f32], step: usize) -> Option<[Self::F; 4]>;
+
+    fn any(self, mask: Self::M) -> bool;
 
     /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
     fn reduce_add(self, a: Self::F) -> f32;

@@ -1,59 +1,21 @@
 //! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
 
-use super::{Block, Kernel, LANES, Simd};
+use super::{Block, Kernel, LANES, Ops, Simd};
 
 /// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scalar;
 
-impl Simd for Scalar {
-    const N: usize = 1;
+impl Ops for Scalar {
     const FUSED: bool = false;
     type F = f32;
     type I = i32;
     type M = bool;
-    type Lanes = [f32; 1];
 
-    #[inline(never)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
-    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32 {
         x
     }
-    #[inline(always)]
-    fn from_lanes(self, [x]: [f32; 1]) -> f32 {
-        x
-    }
-    #[inline(always)]
-    fn to_lanes(self, x: f32) -> [f32; 1] {
-        [x]
-    }
-    #[inline(always)]
-    fn load(self, block: &Block, group: usize) -> f32 {
-        block[group % LANES]
-    }
-    #[inline(always)]
-    fn load_part(self, x: &[f32], pad: f32) -> f32 {
-        x.first().copied().unwrap_or(pad)
-    }
-    #[inline(always)]
-    fn store(self, x: f32, block: &mut Block, group: usize) {
-        block[group % LANES] = x;
-    }
-    #[inline(always)]
-    fn store_part(self, x: f32, out: &mut [f32]) {
-        if let Some(first) = out.first_mut() {
-            *first = x;
-        }
-    }
-
-    #[inline(always)]
-    fn load_transposed(self, x: &[f32], _step: usize) -> Option<[f32; 4]> {
-        x.first_chunk().copied()
-    }
-
     #[inline(always)]
     fn add(self, a: f32, b: f32) -> f32 {
         a + b
@@ -94,7 +56,6 @@ impl Simd for Scalar {
     fn neg(self, a: f32) -> f32 {
         -a
     }
-
     #[inline(always)]
     fn lt(self, a: f32, b: f32) -> bool {
         a < b
@@ -107,11 +68,6 @@ impl Simd for Scalar {
     fn select(self, mask: bool, a: f32, b: f32) -> f32 {
         if mask { a } else { b }
     }
-    #[inline(always)]
-    fn any(self, mask: bool) -> bool {
-        mask
-    }
-
     #[inline(always)]
     fn bits(self, a: f32) -> i32 {
         a.to_bits().cast_signed()
@@ -148,6 +104,52 @@ impl Simd for Scalar {
     #[expect(clippy::cast_precision_loss, reason = "only integers below 2^24 come here")]
     fn to_float(self, a: i32) -> f32 {
         a as f32
+    }
+}
+
+impl Simd for Scalar {
+    const N: usize = 1;
+    type Lanes = [f32; 1];
+
+    #[inline(never)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+    #[inline(always)]
+    fn from_lanes(self, [x]: [f32; 1]) -> f32 {
+        x
+    }
+    #[inline(always)]
+    fn to_lanes(self, x: f32) -> [f32; 1] {
+        [x]
+    }
+    #[inline(always)]
+    fn load(self, block: &Block, group: usize) -> f32 {
+        block[group % LANES]
+    }
+    #[inline(always)]
+    fn load_part(self, x: &[f32], pad: f32) -> f32 {
+        x.first().copied().unwrap_or(pad)
+    }
+    #[inline(always)]
+    fn store(self, x: f32, block: &mut Block, group: usize) {
+        block[group % LANES] = x;
+    }
+    #[inline(always)]
+    fn store_part(self, x: f32, out: &mut [f32]) {
+        if let Some(first) = out.first_mut() {
+            *first = x;
+        }
+    }
+
+    #[inline(always)]
+    fn load_transposed(self, x: &[f32], _step: usize) -> Option<[f32; 4]> {
+        x.first_chunk().copied()
+    }
+
+    #[inline(always)]
+    fn any(self, mask: bool) -> bool {
+        mask
     }
 
     #[inline(always)]

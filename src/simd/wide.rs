@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use wide::{bytemuck::cast, f32x4, i32x4};
 
-use super::{Arithmetic, Block, Kernel, Portable, Simd};
+use super::{Arithmetic, Block, Kernel, Ops, Portable, Simd};
 
 /// Four lanes of `wide`, with the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -24,63 +24,16 @@ impl Wide<super::Fused> {
     pub(crate) const FUSED: Self = Self(PhantomData);
 }
 
-impl<A: Arithmetic> Simd for Wide<A> {
-    const N: usize = 4;
+impl<A: Arithmetic> Ops for Wide<A> {
     const FUSED: bool = A::FUSED;
     type F = f32x4;
     type I = i32x4;
     type M = f32x4;
-    type Lanes = [f32; 4];
 
-    #[inline(never)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
-    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x4 {
         f32x4::splat(x)
     }
-    #[inline(always)]
-    fn from_lanes(self, x: [f32; 4]) -> f32x4 {
-        f32x4::new(x)
-    }
-    #[inline(always)]
-    fn to_lanes(self, x: f32x4) -> [f32; 4] {
-        x.to_array()
-    }
-    #[inline(always)]
-    fn load(self, block: &Block, group: usize) -> f32x4 {
-        let (groups, _) = block.as_chunks::<4>();
-        f32x4::new(groups[group % 4])
-    }
-    #[inline(always)]
-    fn load_part(self, x: &[f32], pad: f32) -> f32x4 {
-        f32x4::new(match *x {
-            [a, b, c, d, ..] => [a, b, c, d],
-            [a, b, c] => [a, b, c, pad],
-            [a, b] => [a, b, pad, pad],
-            [a] => [a, pad, pad, pad],
-            [] => [pad; 4],
-        })
-    }
-    #[inline(always)]
-    fn store(self, x: f32x4, block: &mut Block, group: usize) {
-        let (groups, _) = block.as_chunks_mut::<4>();
-        groups[group % 4] = x.to_array();
-    }
-    #[inline(always)]
-    fn store_part(self, x: f32x4, out: &mut [f32]) {
-        for (out, x) in out.iter_mut().zip(x.to_array()) {
-            *out = x;
-        }
-    }
-
-    #[inline(always)]
-    fn load_transposed(self, x: &[f32], step: usize) -> Option<[f32x4; 4]> {
-        let row = |number: usize| Some(f32x4::new(*x.get(step.checked_mul(number)?..)?.first_chunk()?));
-        Some(f32x4::transpose([row(0)?, row(1)?, row(2)?, row(3)?]))
-    }
-
     #[inline(always)]
     fn add(self, a: f32x4, b: f32x4) -> f32x4 {
         a + b
@@ -134,7 +87,6 @@ impl<A: Arithmetic> Simd for Wide<A> {
     fn neg(self, a: f32x4) -> f32x4 {
         -a
     }
-
     #[inline(always)]
     fn lt(self, a: f32x4, b: f32x4) -> f32x4 {
         a.simd_lt(b)
@@ -147,11 +99,6 @@ impl<A: Arithmetic> Simd for Wide<A> {
     fn select(self, mask: f32x4, a: f32x4, b: f32x4) -> f32x4 {
         mask.select(a, b)
     }
-    #[inline(always)]
-    fn any(self, mask: f32x4) -> bool {
-        mask.any()
-    }
-
     #[inline(always)]
     fn bits(self, a: f32x4) -> i32x4 {
         cast(a)
@@ -187,6 +134,61 @@ impl<A: Arithmetic> Simd for Wide<A> {
     #[inline(always)]
     fn to_float(self, a: i32x4) -> f32x4 {
         f32x4::from_i32x4(a)
+    }
+}
+
+impl<A: Arithmetic> Simd for Wide<A> {
+    const N: usize = 4;
+    type Lanes = [f32; 4];
+
+    #[inline(never)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+    #[inline(always)]
+    fn from_lanes(self, x: [f32; 4]) -> f32x4 {
+        f32x4::new(x)
+    }
+    #[inline(always)]
+    fn to_lanes(self, x: f32x4) -> [f32; 4] {
+        x.to_array()
+    }
+    #[inline(always)]
+    fn load(self, block: &Block, group: usize) -> f32x4 {
+        let (groups, _) = block.as_chunks::<4>();
+        f32x4::new(groups[group % 4])
+    }
+    #[inline(always)]
+    fn load_part(self, x: &[f32], pad: f32) -> f32x4 {
+        f32x4::new(match *x {
+            [a, b, c, d, ..] => [a, b, c, d],
+            [a, b, c] => [a, b, c, pad],
+            [a, b] => [a, b, pad, pad],
+            [a] => [a, pad, pad, pad],
+            [] => [pad; 4],
+        })
+    }
+    #[inline(always)]
+    fn store(self, x: f32x4, block: &mut Block, group: usize) {
+        let (groups, _) = block.as_chunks_mut::<4>();
+        groups[group % 4] = x.to_array();
+    }
+    #[inline(always)]
+    fn store_part(self, x: f32x4, out: &mut [f32]) {
+        for (out, x) in out.iter_mut().zip(x.to_array()) {
+            *out = x;
+        }
+    }
+
+    #[inline(always)]
+    fn load_transposed(self, x: &[f32], step: usize) -> Option<[f32x4; 4]> {
+        let row = |number: usize| Some(f32x4::new(*x.get(step.checked_mul(number)?..)?.first_chunk()?));
+        Some(f32x4::transpose([row(0)?, row(1)?, row(2)?, row(3)?]))
+    }
+
+    #[inline(always)]
+    fn any(self, mask: f32x4) -> bool {
+        mask.any()
     }
 
     #[inline(always)]
