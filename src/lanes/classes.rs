@@ -2,12 +2,12 @@
 
 use super::{
     grid::{Grid, Run},
-    partition::{Layout, RowKernel, Rows, TARGET, run_rows},
-    sum::total,
+    partition::{Layout, Partition, RowKernel, Rows, TARGET, run_rows},
+    sum::{Items, total},
 };
 use crate::{
     Error,
-    simd::{Kernel, LANES, Simd},
+    simd::{Four, Kernel, LANES, Ops, Simd},
     total::Total,
 };
 
@@ -95,42 +95,111 @@ pub(crate) const fn tile_rows(classes: usize) -> usize {
     }
 }
 
-/// The total over rows with a target class. `loss` gives the losses of the rows from `i` on with these labels and
-/// weights.
-#[inline(always)]
-fn class_total<S: Simd>(
-    s: S,
-    rows: &Rows<'_, ARRAYS>,
-    targets: &ClassTargets<'_>,
-    mut out: Option<&mut [f32]>,
-    mut loss: impl FnMut(&mut Run<ARRAYS>, usize, &[usize], S::F) -> S::F,
-) -> Result<Total, Error> {
-    let zero = s.splat(0.0);
-    let mut run = rows.grid.start();
-    let mut valid = true;
-    let mut labels = [0; LANES];
-    let total = total(
-        s,
-        rows.grid.len,
-        tile_rows(rows.classes),
-        targets.weight.is_none(),
-        #[inline(always)]
-        |i, count| {
-            let labels = labels.get_mut(..count).unwrap_or(&mut []);
-            let Ok(ignored) = targets.read(&rows.grid, &mut run, rows.classes, i, labels) else {
-                valid = false;
-                return (zero, zero);
-            };
-            let uniform = !ignored && targets.weight.is_none();
-            let (weight, kept) = if uniform { (s.splat(1.0), s.eq(zero, zero)) } else { targets.weights(s, labels) };
-            let loss = s.select(kept, loss(&mut run, i, labels, weight), zero);
-            if let Some(out) = &mut out {
-                rows.grid.store(s, &mut run, OUT, out, i, count, 0, loss);
+/// A loss of rows with a target class.
+trait ClassLoss {
+    /// The losses of the rows `i ..` with these labels and weights.
+    fn one<S: Simd>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, ARRAYS>,
+        run: &mut Run<ARRAYS>,
+        i: usize,
+        labels: &[usize],
+        weight: S::F,
+    ) -> S::F;
+
+    /// The same for `4 N` rows.
+    fn four<S: Simd>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, ARRAYS>,
+        run: &mut Run<ARRAYS>,
+        i: usize,
+        labels: &[usize],
+        weight: [S::F; 4],
+    ) -> [S::F; 4];
+}
+
+/// Rows with a target class, as items of a sum.
+struct ClassItems<'a, 'k, L> {
+    rows: &'k Rows<'a, ARRAYS>,
+    targets: &'k ClassTargets<'a>,
+    out: Option<&'a mut [f32]>,
+    run: Run<ARRAYS>,
+    loss: L,
+    /// Whether all labels were.
+    valid: bool,
+}
+
+impl<L> ClassItems<'_, '_, L> {
+    /// Reads the labels of the rows from `i` on; whether any is ignored.
+    #[inline(always)]
+    fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
+        let ignored = self.targets.read(&self.rows.grid, &mut self.run, self.rows.classes, i, labels).ok();
+        self.valid &= ignored.is_some();
+        ignored
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, loss: S::F) {
+        if let Some(out) = &mut self.out {
+            self.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
+        }
+    }
+}
+
+impl<S: Simd, L: ClassLoss> Items<S> for ClassItems<'_, '_, L> {
+    #[inline(always)]
+    fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
+        let zero = s.splat(0.0);
+        let mut labels = [0; LANES];
+        let labels = labels.get_mut(..count.min(S::N)).unwrap_or(&mut []);
+        if self.read(i, labels).is_none() {
+            return (zero, zero);
+        }
+        let (weight, kept) = self.targets.weights(s, labels);
+        let loss = self.loss.one(s, self.rows, &mut self.run, i, labels, weight);
+        let loss = s.select(kept, loss, zero);
+        self.store(s, i, count, loss);
+        (loss, weight)
+    }
+
+    #[inline(always)]
+    fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
+        let zero = s.splat(0.0);
+        let mut labels = [0; 4 * LANES];
+        let labels = labels.get_mut(..4 * S::N).unwrap_or(&mut []);
+        let Some(ignored) = self.read(i, labels) else {
+            return ([zero; 4], [zero; 4]);
+        };
+        let mut weight = [s.splat(1.0); 4];
+        let mut kept = [s.eq(zero, zero); 4];
+        if ignored || self.targets.weight.is_some() {
+            for k in 0..4 {
+                (weight[k], kept[k]) = self.targets.weights(s, labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]));
             }
-            (loss, weight)
-        },
-    );
-    if !valid {
+        }
+        let mut loss = self.loss.four(s, self.rows, &mut self.run, i, labels, weight);
+        for k in 0..4 {
+            loss[k] = s.select(kept[k], loss[k], zero);
+            self.store(s, i.wrapping_add(k * S::N), S::N, loss[k]);
+        }
+        (loss, weight)
+    }
+}
+
+/// The total of a loss of rows with a target class.
+#[inline(always)]
+fn class_total<'a, S: Simd>(
+    s: S,
+    rows: &Rows<'a, ARRAYS>,
+    targets: &ClassTargets<'a>,
+    out: Option<&'a mut [f32]>,
+    loss: impl ClassLoss,
+) -> Result<Total, Error> {
+    let mut items = ClassItems { rows, targets, out, run: rows.grid.start(), loss, valid: true };
+    let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
+    if !items.valid {
         // The first target that is wrong, whatever order the lanes came in.
         targets.check(rows)?;
     }
@@ -151,43 +220,71 @@ impl Kernel for ClassCrossEntropy<'_> {
     fn run<S: Simd>(self, s: S) -> Self::Output {
         let way = self.rows.way();
         if self.rows.cross.floor > 0.0 {
-            run_rows(s, way, ClassLoss::<true>(self))
+            run_rows(s, way, Smoothed::<true>(self))
         } else {
-            run_rows(s, way, ClassLoss::<false>(self))
+            run_rows(s, way, Smoothed::<false>(self))
         }
     }
 }
 
 /// With or without label smoothing.
-struct ClassLoss<'a, const SMOOTHING: bool>(ClassCrossEntropy<'a>);
+struct Smoothed<'a, const SMOOTHING: bool>(ClassCrossEntropy<'a>);
 
-impl<const SMOOTHING: bool> RowKernel for ClassLoss<'_, SMOOTHING> {
+impl<const SMOOTHING: bool> RowKernel for Smoothed<'_, SMOOTHING> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
         let ClassCrossEntropy { rows, targets, out } = self.0;
-        let mut layout = L::new();
-        class_total(
-            s,
-            &rows,
-            &targets,
-            out,
-            #[inline(always)]
-            |run, i, labels, weight| {
-                let partition = layout.partition::<S, SMOOTHING, ARRAYS>(s, &rows, run, i, labels.len(), labels);
-                let log_others = partition.log_others(s);
-                let lead = s.sub(partition.max, partition.logit);
-                let loss = s.mul(weight, s.add(lead, log_others));
-                if SMOOTHING {
-                    // Smoothed altogether, the target has no part of its own, even where its logit is −∞.
-                    let keep = rows.cross.keep;
-                    let own = if keep == 0.0 { s.splat(0.0) } else { s.mul(loss, s.splat(keep)) };
-                    return s.add(own, partition.weighted_loss(s, log_others));
-                }
-                loss
-            },
-        )
+        class_total(s, &rows, &targets, out, OfPartition::<L, SMOOTHING>(L::new()))
+    }
+}
+
+/// The cross entropy of a target class, from the partition of its row.
+struct OfPartition<L, const SMOOTHING: bool>(L);
+
+impl<L, const SMOOTHING: bool> OfPartition<L, SMOOTHING> {
+    #[inline(always)]
+    fn loss<O: Ops>(s: O, partition: &Partition<O::F>, keep: f32, weight: O::F) -> O::F {
+        let log_others = partition.log_others(s);
+        let lead = s.sub(partition.max, partition.logit);
+        let loss = s.mul(weight, s.add(lead, log_others));
+        if !SMOOTHING {
+            return loss;
+        }
+        // Smoothed altogether, the target has no part of its own, even where its logit is −∞.
+        let own = if keep == 0.0 { s.splat(0.0) } else { s.mul(loss, s.splat(keep)) };
+        s.add(own, partition.weighted_loss(s, log_others))
+    }
+}
+
+impl<L: Layout, const SMOOTHING: bool> ClassLoss for OfPartition<L, SMOOTHING> {
+    #[inline(always)]
+    fn one<S: Simd>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, ARRAYS>,
+        run: &mut Run<ARRAYS>,
+        i: usize,
+        labels: &[usize],
+        weight: S::F,
+    ) -> S::F {
+        let partition = self.0.partition::<S, SMOOTHING, ARRAYS>(s, rows, run, i, labels.len(), labels);
+        Self::loss(s, &partition, rows.cross.keep, weight)
+    }
+
+    #[inline(always)]
+    fn four<S: Simd>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, ARRAYS>,
+        run: &mut Run<ARRAYS>,
+        i: usize,
+        labels: &[usize],
+        weight: [S::F; 4],
+    ) -> [S::F; 4] {
+        let partition = self.0.four::<S, SMOOTHING, ARRAYS>(s, rows, run, i, labels);
+        Self::loss(Four(s), &partition, rows.cross.keep, weight)
     }
 }
 
@@ -203,14 +300,43 @@ impl Kernel for NegativeLogLikelihood<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        class_total(
-            s,
-            &self.rows,
-            &self.targets,
-            self.out,
-            #[inline(always)]
-            |run, i, labels, weight| s.neg(s.mul(weight, self.rows.pick(s, run, i, labels))),
-        )
+        class_total(s, &self.rows, &self.targets, self.out, OfLogit)
+    }
+}
+
+/// The negative logit itself.
+struct OfLogit;
+
+impl ClassLoss for OfLogit {
+    #[inline(always)]
+    fn one<S: Simd>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, ARRAYS>,
+        run: &mut Run<ARRAYS>,
+        i: usize,
+        labels: &[usize],
+        weight: S::F,
+    ) -> S::F {
+        s.neg(s.mul(weight, rows.pick(s, run, i, labels)))
+    }
+
+    #[inline(always)]
+    fn four<S: Simd>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, ARRAYS>,
+        run: &mut Run<ARRAYS>,
+        i: usize,
+        labels: &[usize],
+        weight: [S::F; 4],
+    ) -> [S::F; 4] {
+        let mut loss = weight;
+        for (k, loss) in loss.iter_mut().enumerate() {
+            let labels = labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]);
+            *loss = self.one(s, rows, run, i.wrapping_add(k * S::N), labels, *loss);
+        }
+        loss
     }
 }
 
@@ -234,27 +360,48 @@ impl RowKernel for ProbabilityCrossEntropy<'_> {
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> Total {
-        let Self { rows, mut out } = self;
-        let mut layout = L::new();
-        let mut run = rows.grid.start();
-        total(
-            s,
-            rows.grid.len,
-            tile_rows(rows.classes),
-            true,
-            #[inline(always)]
-            |i, count| {
-                let loss = if rows.classes == 0 {
-                    s.splat(0.0)
-                } else {
-                    let partition = layout.partition::<S, true, ARRAYS>(s, &rows, &mut run, i, count, &[]);
-                    partition.weighted_loss(s, partition.log_others(s))
-                };
-                if let Some(out) = &mut out {
-                    rows.grid.store(s, &mut run, OUT, out, i, count, 0, loss);
-                }
-                (loss, s.splat(1.0))
-            },
-        )
+        let Self { rows, out } = self;
+        let mut items = ProbabilityItems { rows: &rows, out, run: rows.grid.start(), layout: L::new() };
+        total(s, rows.grid.len, tile_rows(rows.classes), true, &mut items)
+    }
+}
+
+/// Rows with class probabilities, as items of a sum.
+struct ProbabilityItems<'a, 'k, L> {
+    rows: &'k Rows<'a, ARRAYS>,
+    out: Option<&'a mut [f32]>,
+    run: Run<ARRAYS>,
+    layout: L,
+}
+
+impl<S: Simd, L: Layout> Items<S> for ProbabilityItems<'_, '_, L> {
+    #[inline(always)]
+    fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
+        // Without classes there is nothing to lose.
+        let mut loss = s.splat(0.0);
+        if self.rows.classes > 0 {
+            let partition = self.layout.partition::<S, true, ARRAYS>(s, self.rows, &mut self.run, i, count, &[]);
+            loss = partition.weighted_loss(s, partition.log_others(s));
+        }
+        if let Some(out) = &mut self.out {
+            self.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
+        }
+        (loss, s.splat(1.0))
+    }
+
+    #[inline(always)]
+    fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
+        let four = Four(s);
+        let mut loss = four.splat(0.0);
+        if self.rows.classes > 0 {
+            let partition = self.layout.four::<S, true, ARRAYS>(s, self.rows, &mut self.run, i, &[]);
+            loss = partition.weighted_loss(four, partition.log_others(four));
+        }
+        if let Some(out) = &mut self.out {
+            for (k, &loss) in loss.iter().enumerate() {
+                self.rows.grid.store(s, &mut self.run, OUT, out, i.wrapping_add(k * S::N), S::N, 0, loss);
+            }
+        }
+        (loss, four.splat(1.0))
     }
 }

@@ -3,19 +3,16 @@
 use super::{
     direct::{Direct, cross_of},
     grid::Run,
-    panel::{Panel, Place},
-    partition::{Layout, Partition, Rows},
+    panel::Panel,
+    partition::{Layout, Partition, Rows, four_by_one},
 };
-use crate::simd::{LANES, Simd};
+use crate::simd::{Four, LANES, Simd};
 
-/// Blocks of a panel: 8 KiB.
-const BLOCKS: usize = 128;
-
-/// Blocks of one class that are packed together, at most: eight cache lines in a row.
-const WIDTH: usize = 8;
+/// Blocks of a panel: 16 KiB.
+const BLOCKS: usize = 256;
 
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
-/// cache. So some lines of each plane are copied to a panel, and memory is touched once.
+/// cache. So up to eight lines of each plane are copied to a panel, and memory is touched once.
 pub(crate) struct Columns {
     panel: Panel<BLOCKS>,
     /// The rows that are packed.
@@ -42,27 +39,55 @@ impl Layout for Columns {
         if rows.classes > BLOCKS || rows.classes == 0 {
             return Direct.partition::<S, CROSS, K>(s, rows, run, i, count, labels);
         }
-        let step = WIDTH.min(BLOCKS / rows.classes);
-        if i < self.start || i >= self.end {
-            self.start = i;
-            self.end = rows.grid.len.min(i.saturating_add(step * LANES));
-            self.pack(rows, run, step);
+        let first = self.find(rows, run, i) / S::N;
+        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        self.panel.partition::<S, S, CROSS>(s, s, first, rows.classes, labels, cross)
+    }
+
+    #[inline(always)]
+    fn four<S: Simd, const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        labels: &[usize],
+    ) -> Partition<[S::F; 4]> {
+        if rows.classes > BLOCKS / 4 || rows.classes == 0 {
+            return four_by_one::<S, Self, CROSS, K>(self, s, rows, run, i, labels);
         }
-        let at = i.wrapping_sub(self.start);
-        let place = Place { first: at / LANES, step, group: at % LANES / S::N };
-        let cross = cross_of(s, rows, run, i, count);
-        self.panel.partition::<S, CROSS>(s, place, rows.classes, labels, cross)
+        let first = self.find(rows, run, i) / S::N;
+        let four = Four(s);
+        let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
+        self.panel.partition::<S, Four<S>, CROSS>(s, four, first, rows.classes, labels, cross)
     }
 }
 
 impl Columns {
+    /// Where row `i` is among those that are packed. Where it is not, it and the next ones are.
+    #[inline(always)]
+    fn find<const K: usize>(&mut self, rows: &Rows<'_, K>, run: &mut Run<K>, i: usize) -> usize {
+        if i < self.start || i >= self.end {
+            // Whole groups of four vectors where there is room for them.
+            self.panel.step = match BLOCKS / rows.classes {
+                step @ 0..4 => step,
+                4..8 => 4,
+                _ => 8,
+            };
+            self.start = i;
+            self.end = rows.grid.len.min(i.saturating_add(self.panel.step * LANES));
+            self.pack(rows, run);
+        }
+        i.wrapping_sub(self.start)
+    }
+
     /// Copies all classes of the rows `start .. end`.
     #[inline(always)]
-    fn pack<const K: usize>(&mut self, rows: &Rows<'_, K>, run: &mut Run<K>, step: usize) {
+    fn pack<const K: usize>(&mut self, rows: &Rows<'_, K>, run: &mut Run<K>) {
         let count = self.end.wrapping_sub(self.start);
         let contiguous = rows.grid.seek(run, self.start) >= count;
         let offset = rows.grid.offset(run, 0, self.start);
-        for (class, blocks) in self.panel.logits.chunks_exact_mut(step).enumerate().take(rows.classes) {
+        for (class, blocks) in self.panel.blocks.chunks_mut(self.panel.step.max(1)).enumerate().take(rows.classes) {
             let shift = rows.stride.wrapping_mul(class.cast_signed());
             let to = blocks.as_flattened_mut().get_mut(..count).unwrap_or(&mut []);
             if contiguous {

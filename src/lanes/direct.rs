@@ -5,7 +5,7 @@ use super::{
     partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count},
     sum::tree,
 };
-use crate::simd::{LANES, Simd};
+use crate::simd::{Group, LANES, Simd};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -35,7 +35,7 @@ impl Layout for Direct {
                 rows.grid.load(s, &mut run, 0, rows.logits, i, count, shift, 0.0)
             },
         );
-        let cross = cross_of::<S, K>(s, rows, &run, i, count);
+        let cross = cross_of::<S, S, K>(s, s, rows, &run, i, count);
         let mut state = State::new(s);
         for start in (0..rows.classes).step_by(TILE) {
             tile::<S, CROSS>(s, &mut state, start, TILE.min(rows.classes - start), load, cross);
@@ -44,31 +44,38 @@ impl Layout for Direct {
     }
 }
 
-/// The terms of the weighted sum of one class in the rows `i .. i + count`.
+/// The terms of the weighted sum of one class in the rows of a group, of which each vector has `count`.
 #[inline(always)]
-pub(crate) fn cross_of<'a, S: Simd, const K: usize>(
+pub(crate) fn cross_of<'a, S: Simd, G: Group<S>, const K: usize>(
     s: S,
+    g: G,
     rows: &'a Rows<'_, K>,
     run: &Run<K>,
     i: usize,
     count: usize,
-) -> impl FnMut(usize, S::F) -> (S::F, S::F) + Copy + use<'a, S, K> {
+) -> impl FnMut(usize, G::F) -> (G::F, G::F) + Copy + use<'a, S, G, K> {
     let mut run = *run;
     always(
         #[inline(always)]
         move |class: usize, delta| {
             let weight = match rows.cross.weight {
-                Some(weight) => s.splat(weight.get(class).copied().unwrap_or(0.0)),
-                None => s.splat(1.0),
+                Some(weight) => g.splat(weight.get(class).copied().unwrap_or(0.0)),
+                None => g.splat(1.0),
             };
             let target = match &rows.cross.target {
                 Some(target) => {
                     let shift = target.stride.wrapping_mul(class.cast_signed());
-                    Some(rows.grid.load(s, &mut run, TARGET, target.data, i, count, shift, 0.0))
+                    Some(g.gather(
+                        #[inline(always)]
+                        |k| {
+                            let i = i.wrapping_add(k * S::N);
+                            rows.grid.load(s, &mut run, TARGET, target.data, i, count, shift, 0.0)
+                        },
+                    ))
                 }
                 None => None,
             };
-            rows.cross.term(s, weight, target, delta)
+            rows.cross.term(g, weight, target, delta)
         },
     )
 }

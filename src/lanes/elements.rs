@@ -5,10 +5,10 @@ use core::marker::PhantomData;
 use super::{
     grid::{FlatArray, Grid, Run},
     math,
-    sum::total,
+    sum::{Items, total},
 };
 use crate::{
-    simd::{Kernel, LANES, Simd},
+    simd::{Four, Group, Kernel, Ops, Simd},
     total::{Compensated, Total},
 };
 
@@ -26,9 +26,9 @@ pub(crate) const TILE: usize = 4096;
 /// A loss of one element.
 pub(crate) trait BinaryLoss {
     /// The loss for the input `x` and the target `t`, without its weight.
-    fn loss<S: Simd>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F;
+    fn loss<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F;
     /// Whether any input is refused.
-    fn refuses<S: Simd>(s: S, x: S::F) -> bool;
+    fn refuses<S: Ops>(s: S, x: S::F) -> bool;
 }
 
 /// Binary cross entropy of probabilities.
@@ -36,7 +36,7 @@ pub(crate) struct Probabilities;
 
 impl BinaryLoss for Probabilities {
     #[inline(always)]
-    fn loss<S: Simd>(s: S, p: S::F, t: S::F, _: S::F) -> S::F {
+    fn loss<S: Ops>(s: S, p: S::F, t: S::F, _: S::F) -> S::F {
         let (yes, no) = (math::ln_probability(s, p), math::ln_complement(s, p));
         let loss = s.mul_add(t, yes, s.mul(s.sub(s.splat(1.0), t), no));
         // 0, but NaN for NaN, which the logarithms do not keep.
@@ -44,7 +44,7 @@ impl BinaryLoss for Probabilities {
     }
 
     #[inline(always)]
-    fn refuses<S: Simd>(s: S, p: S::F) -> bool {
+    fn refuses<S: Ops>(s: S, p: S::F) -> bool {
         let (zero, one) = (s.splat(0.0), s.splat(1.0));
         s.any(s.lt(s.min(p, s.sub(one, p)), zero))
     }
@@ -55,7 +55,7 @@ pub(crate) struct Logits;
 
 impl BinaryLoss for Logits {
     #[inline(always)]
-    fn loss<S: Simd>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F {
+    fn loss<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F {
         let zero = s.splat(0.0);
         let soft = math::soft(s, x);
         let yes = s.add(s.max(s.neg(x), zero), soft);
@@ -69,7 +69,7 @@ impl BinaryLoss for Logits {
     }
 
     #[inline(always)]
-    fn refuses<S: Simd>(_: S, _: S::F) -> bool {
+    fn refuses<S: Ops>(_: S, _: S::F) -> bool {
         false
     }
 }
@@ -113,30 +113,60 @@ impl<A: Arrays, L: BinaryLoss> Kernel for Sum<A, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Option<Total> {
-        let Self { mut arrays, len, loss: _ } = self;
-        let mut valid = true;
-        let (one, zero) = (s.splat(1.0), s.splat(0.0));
-        let mut total = total(
-            s,
-            len,
-            TILE,
-            true,
+        let mut items = BinaryItems { arrays: self.arrays, valid: true, loss: self.loss };
+        let mut total = total(s, self.len, TILE, true, &mut items);
+        total.weight = Compensated::from_count(self.len);
+        items.valid.then_some(total)
+    }
+}
+
+/// Elements, as items of a sum. Their weight in the mean is not summed here.
+struct BinaryItems<A, L> {
+    arrays: A,
+    /// Whether no input was refused.
+    valid: bool,
+    loss: PhantomData<L>,
+}
+
+impl<A: Arrays, L: BinaryLoss> BinaryItems<A, L> {
+    /// The losses of a group of elements, of which each vector has `count`.
+    #[inline(always)]
+    fn losses<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) -> G::F {
+        let x = self.load(s, g, INPUT, i, count, 0.0);
+        let t = self.load(s, g, TARGET, i, count, 0.0);
+        self.valid &= !L::refuses(g, x);
+        let pos_weight =
+            if self.arrays.has(POS_WEIGHT) { self.load(s, g, POS_WEIGHT, i, count, 1.0) } else { g.splat(1.0) };
+        let mut loss = L::loss(g, x, t, pos_weight);
+        if self.arrays.has(WEIGHT) {
+            loss = g.mul(self.load(s, g, WEIGHT, i, count, 1.0), loss);
+        }
+        g.scatter(
+            loss,
             #[inline(always)]
-            |i, count| {
-                let x = arrays.load(s, INPUT, i, count, 0.0);
-                let t = arrays.load(s, TARGET, i, count, 0.0);
-                valid &= !L::refuses(s, x);
-                let pos_weight = if arrays.has(POS_WEIGHT) { arrays.load(s, POS_WEIGHT, i, count, 1.0) } else { one };
-                let mut loss = L::loss(s, x, t, pos_weight);
-                if arrays.has(WEIGHT) {
-                    loss = s.mul(arrays.load(s, WEIGHT, i, count, 1.0), loss);
-                }
-                arrays.store(s, i, count, loss);
-                (loss, zero)
-            },
+            |k, loss| self.arrays.store(s, i.wrapping_add(k * S::N), count, loss),
         );
-        total.weight = Compensated::from_count(len);
-        valid.then_some(total)
+        loss
+    }
+
+    #[inline(always)]
+    fn load<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
+        g.gather(
+            #[inline(always)]
+            |number| self.arrays.load(s, k, i.wrapping_add(number * S::N), count, pad),
+        )
+    }
+}
+
+impl<S: Simd, A: Arrays, L: BinaryLoss> Items<S> for BinaryItems<A, L> {
+    #[inline(always)]
+    fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
+        (self.losses(s, s, i, count), s.splat(0.0))
+    }
+
+    #[inline(always)]
+    fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
+        (self.losses(s, Four(s), i, S::N), [s.splat(0.0); 4])
     }
 }
 
@@ -211,7 +241,7 @@ impl Arrays for Strided<'_> {
 
 /// A function of one element.
 pub(crate) trait Function {
-    fn value<S: Simd>(s: S, x: S::F) -> S::F;
+    fn value<S: Ops>(s: S, x: S::F) -> S::F;
 }
 
 macro_rules! functions {
@@ -221,7 +251,7 @@ macro_rules! functions {
 
         impl Function for $name {
             #[inline(always)]
-            fn value<S: Simd>(s: S, x: S::F) -> S::F {
+            fn value<S: Ops>(s: S, x: S::F) -> S::F {
                 math::$function(s, x)
             }
         }
@@ -265,13 +295,7 @@ impl<F: Function> Kernel for Map<'_, F> {
                     offset..offset.wrapping_add(left)
                 };
                 let x = input.and_then(|x| x.get(range(0)));
-                map_slice(
-                    s,
-                    x,
-                    out.get_mut(range(1)).unwrap_or(&mut []),
-                    #[inline(always)]
-                    |x| F::value(s, x),
-                );
+                map_slice(s, x, out.get_mut(range(1)).unwrap_or(&mut []), &PhantomData::<F>);
                 i = i.wrapping_add(left);
                 continue;
             }
@@ -286,28 +310,55 @@ impl<F: Function> Kernel for Map<'_, F> {
     }
 }
 
+/// A function of vectors.
+pub(crate) trait Apply {
+    fn apply<S: Ops>(&self, s: S, x: S::F) -> S::F;
+}
+
+impl<F: Function> Apply for PhantomData<F> {
+    #[inline(always)]
+    fn apply<S: Ops>(&self, s: S, x: S::F) -> S::F {
+        F::value(s, x)
+    }
+}
+
 /// `x`, or without it `out` itself, through a function to `out`.
 #[inline(always)]
-pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], f: impl Fn(S::F) -> S::F) {
-    let (out, out_rest) = out.as_chunks_mut::<LANES>();
-    if let Some(x) = x {
-        let (x, x_rest) = x.as_chunks::<LANES>();
-        for (x, out) in x.iter().zip(out) {
-            for group in 0..LANES / S::N {
-                s.store(f(s.load(x, group)), out, group);
+pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &impl Apply) {
+    let four = Four(s);
+    let width = 4 * S::N;
+    let mut done = 0;
+    while S::N > 1 && done + width <= out.len() {
+        let Some(out) = out.get_mut(done..done + width) else {
+            break;
+        };
+        let from = match x {
+            Some(x) => x.get(done..done + width).unwrap_or(&[]),
+            None => &*out,
+        };
+        let y = four.gather(
+            #[inline(always)]
+            |k| s.load_part(from.get(k * S::N..).unwrap_or(&[]), 0.0),
+        );
+        four.scatter(
+            f.apply(four, y),
+            #[inline(always)]
+            |k, y| s.store_part(y, out.get_mut(k * S::N..).unwrap_or(&mut [])),
+        );
+        done += width;
+    }
+    let out = out.get_mut(done..).unwrap_or(&mut []);
+    match x {
+        Some(x) => {
+            let x = x.get(done..).unwrap_or(&[]);
+            for (x, out) in x.chunks(S::N).zip(out.chunks_mut(S::N)) {
+                s.store_part(f.apply(s, s.load_part(x, 0.0)), out);
             }
         }
-        for (x, out) in x_rest.chunks(S::N).zip(out_rest.chunks_mut(S::N)) {
-            s.store_part(f(s.load_part(x, 0.0)), out);
-        }
-    } else {
-        for block in out {
-            for group in 0..LANES / S::N {
-                s.store(f(s.load(block, group)), block, group);
+        None => {
+            for part in out.chunks_mut(S::N) {
+                s.store_part(f.apply(s, s.load_part(part, 0.0)), part);
             }
-        }
-        for part in out_rest.chunks_mut(S::N) {
-            s.store_part(f(s.load_part(part, 0.0)), part);
         }
     }
 }

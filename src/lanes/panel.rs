@@ -1,108 +1,122 @@
 //! Some rows, packed so that each takes a lane and neighbouring classes are neighbours in the cache.
 
-use super::partition::{Partition, State, Sums, small_count};
-use crate::simd::{Block, LANES, Simd};
+use super::partition::{Partition, State, Sums, small_count, term};
+use crate::simd::{Block, Group, LANES, Simd};
 
-/// Memory for the classes of some rows.
+/// The logits of some rows: `step` blocks for each class, one after the other.
 pub(crate) struct Panel<const BLOCKS: usize> {
-    /// One class of sixteen rows each.
-    pub(crate) logits: [Block; BLOCKS],
-    /// The sums of classes that are sixteen apart.
-    sums: Lanes,
-    cross: Lanes,
-    mass: Lanes,
-}
-
-/// A block for each virtual lane.
-type Lanes = [Block; LANES];
-
-/// Where in a panel `N` rows are: class `c` is group `group` of block `first + c * step`.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) first: usize,
+    pub(crate) blocks: [Block; BLOCKS],
     pub(crate) step: usize,
-    pub(crate) group: usize,
 }
 
 impl<const BLOCKS: usize> Panel<BLOCKS> {
     #[inline(always)]
     pub(crate) fn new() -> Self {
-        let lanes = [[0.0; LANES]; LANES];
-        Self { logits: [[0.0; LANES]; BLOCKS], sums: lanes, cross: lanes, mass: lanes }
+        Self { blocks: [[0.0; LANES]; BLOCKS], step: 1 }
     }
 
-    /// The partition of `N` packed rows of at most a tile of classes, with the logits of the classes in `labels`.
+    /// The block and the group in it that have one class of the vector of rows `number`.
     #[inline(always)]
-    pub(crate) fn partition<S: Simd, const CROSS: bool>(
+    fn place<S: Simd>(&self, class: usize, number: usize) -> (usize, usize) {
+        let lane = number * S::N;
+        (class.wrapping_mul(self.step).wrapping_add(lane / LANES), lane % LANES / S::N)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd, G: Group<S>>(&self, s: S, g: G, class: usize, first: usize) -> G::F {
+        g.gather(
+            #[inline(always)]
+            |k| {
+                let (block, group) = self.place::<S>(class, first + k);
+                s.load(&self.blocks[block % BLOCKS], group)
+            },
+        )
+    }
+
+    #[inline(always)]
+    pub(crate) fn store<S: Simd, G: Group<S>>(&mut self, s: S, g: G, class: usize, first: usize, x: G::F) {
+        g.scatter(
+            x,
+            #[inline(always)]
+            |k, x| {
+                let (block, group) = self.place::<S>(class, first + k);
+                s.store(x, &mut self.blocks[block % BLOCKS], group);
+            },
+        );
+    }
+
+    /// The partition of a group of packed rows, of at most a tile of classes: the vectors from `first` on. With the
+    /// logits of the classes in `labels`. The logits of the first sixteen classes are lost.
+    #[inline(always)]
+    pub(crate) fn partition<S: Simd, G: Group<S>, const CROSS: bool>(
         &mut self,
         s: S,
-        place: Place,
+        g: G,
+        first: usize,
         classes: usize,
         labels: &[usize],
-        mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
-    ) -> Partition<S::F> {
-        let Place { first, step, group } = place;
-        let blocks = self.logits.get(first..).unwrap_or(&[]).iter().step_by(step).take(classes);
-        let mut max = s.splat(f32::NEG_INFINITY);
-        for block in blocks.clone() {
-            max = s.max(max, s.load(block, group));
+        mut cross: impl FnMut(usize, G::F) -> (G::F, G::F),
+    ) -> Partition<G::F> {
+        let (zero, one) = (g.splat(0.0), g.splat(1.0));
+        let mut max = g.splat(f32::NEG_INFINITY);
+        for class in 0..classes {
+            max = g.max(max, self.load(s, g, class, first));
         }
-        let mut state = State::new(s);
-        let reference = state.enter::<S, CROSS>(s, 0, max);
-        let (label, one) = (as_floats(s, labels), s.splat(1.0));
-        let (mut number, mut logit, mut below) = (s.splat(0.0), s.splat(0.0), s.splat(0.0));
-        for (class, block) in blocks.enumerate() {
-            let x = s.load(block, group);
-            logit = s.select(s.eq(number, label), x, logit);
-            number = s.add(number, one);
-            let mut sums = Sums { below, ..Sums::zero(s) };
-            sums.take(s, x, reference);
-            below = sums.below;
-            let lane = class % LANES;
-            accumulate(s, &mut self.sums[lane], class, sums.sum);
+        let mut state = State::new(g);
+        let reference = state.enter::<G, CROSS>(g, 0, max);
+        let label = as_floats(s, g, labels);
+        let (mut number, mut logit) = (zero, zero);
+        let mut sums = Sums::zero(g);
+        let mut lanes = [(zero, zero); LANES];
+        for class in 0..classes {
+            let x = self.load(s, g, class, first);
+            logit = g.select(g.eq(number, label), x, logit);
+            number = g.add(number, one);
+            let (mut term, below) = term(g, x, reference);
+            sums.add(g, zero, below);
+            // The first sixteen classes make place for the sums of classes that are sixteen apart.
+            if class >= LANES {
+                term = g.add(self.load(s, g, class % LANES, first), term);
+            }
+            self.store(s, g, class % LANES, first, term);
             if CROSS {
-                let (term, q) = cross(class, s.sub(reference, x));
-                accumulate(s, &mut self.cross[lane], class, term);
-                accumulate(s, &mut self.mass[lane], class, q);
+                let (term, q) = cross(class, g.sub(reference, x));
+                let (cross, mass) = &mut lanes[class % LANES];
+                (*cross, *mass) = (g.add(*cross, term), g.add(*mass, q));
             }
         }
+        // The tree, over the lanes that are in use.
         let used = classes.min(LANES);
-        let mut sums = Sums { sum: fold(s, &mut self.sums, used), below, ..Sums::zero(s) };
-        if CROSS {
-            sums.cross = fold(s, &mut self.cross, used);
-            sums.mass = fold(s, &mut self.mass, used);
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half.min(used.saturating_sub(half)) {
+                let sum = g.add(self.load(s, g, lane, first), self.load(s, g, lane + half, first));
+                self.store(s, g, lane, first, sum);
+                if CROSS {
+                    let ((a, b), (c, d)) = (lanes[lane], lanes[lane + half]);
+                    lanes[lane] = (g.add(a, c), g.add(b, d));
+                }
+            }
         }
-        state.leave::<S, CROSS>(s, sums, s.splat(small_count(classes)));
-        Partition { logit, ..state.finish(s) }
+        sums.sum = self.load(s, g, 0, first);
+        (sums.cross, sums.mass) = lanes[0];
+        state.leave::<G, CROSS>(g, sums, g.splat(small_count(classes)));
+        Partition { logit, ..state.finish(g) }
     }
 }
 
 /// Labels of few classes as floats, which are exact; one that is ignored is like no class.
 #[expect(clippy::cast_precision_loss, reason = "a panel has few classes")]
 #[inline(always)]
-fn as_floats<S: Simd>(s: S, labels: &[usize]) -> S::F {
-    let mut lanes = s.to_lanes(s.splat(-1.0));
-    for (lane, &label) in lanes.as_mut().iter_mut().zip(labels) {
-        *lane = label as f32;
-    }
-    s.from_lanes(lanes)
-}
-
-/// Adds `x` to what its lane has; the first sixteen classes find nothing there.
-#[inline(always)]
-fn accumulate<S: Simd>(s: S, lane: &mut Block, class: usize, x: S::F) {
-    let x = if class < LANES { x } else { s.add(s.load(lane, 0), x) };
-    s.store(x, lane, 0);
-}
-
-/// The tree over the first `used` lanes.
-#[inline(always)]
-fn fold<S: Simd>(s: S, lanes: &mut Lanes, used: usize) -> S::F {
-    for half in [8, 4, 2, 1] {
-        let (low, high) = lanes.split_at_mut(half);
-        for (low, high) in low.iter_mut().zip(high).take(used.saturating_sub(half)) {
-            s.store(s.add(s.load(low, 0), s.load(high, 0)), low, 0);
-        }
-    }
-    s.load(&lanes[0], 0)
+fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize]) -> G::F {
+    let nothing = s.to_lanes(s.splat(-1.0));
+    g.gather(
+        #[inline(always)]
+        |k| {
+            let mut lanes = nothing;
+            for (lane, &label) in lanes.as_mut().iter_mut().zip(labels.get(k * S::N..).unwrap_or(&[])) {
+                *lane = label as f32;
+            }
+            s.from_lanes(lanes)
+        },
+    )
 }

@@ -28,7 +28,7 @@ use super::{
     rows::ByRows,
     strided::{Strided, gather},
 };
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Ops, Simd};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -54,13 +54,13 @@ pub(crate) struct Partition<F> {
 impl<F: Copy> Partition<F> {
     /// `lse - max = ln_1p(others)`; NaN where the maximum is infinite, since then there is no loss.
     #[inline(always)]
-    pub(crate) fn log_others<S: Simd<F = F>>(&self, s: S) -> F {
+    pub(crate) fn log_others<S: Ops<F = F>>(&self, s: S) -> F {
         s.add(math::ln_1p(s, self.others), s.sub(self.max, self.max))
     }
 
     /// `Σ q_c (lse - x_c)`.
     #[inline(always)]
-    pub(crate) fn weighted_loss<S: Simd<F = F>>(&self, s: S, log_others: F) -> F {
+    pub(crate) fn weighted_loss<S: Ops<F = F>>(&self, s: S, log_others: F) -> F {
         s.mul_add(self.mass, log_others, self.cross)
     }
 }
@@ -121,7 +121,7 @@ impl Cross<'_> {
 
     /// `q delta` and `q`, from a weight and a target.
     #[inline(always)]
-    pub(crate) fn term<S: Simd>(&self, s: S, weight: S::F, target: Option<S::F>, delta: S::F) -> (S::F, S::F) {
+    pub(crate) fn term<S: Ops>(&self, s: S, weight: S::F, target: Option<S::F>, delta: S::F) -> (S::F, S::F) {
         let Some(target) = target else {
             let q = s.mul(weight, s.splat(self.floor));
             return (s.mul(q, delta), q);
@@ -145,13 +145,13 @@ pub(crate) struct Sums<F> {
 
 impl<F: Copy> Sums<F> {
     #[inline(always)]
-    pub(crate) fn zero<S: Simd<F = F>>(s: S) -> Self {
+    pub(crate) fn zero<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
         Self { sum: zero, below: zero, cross: zero, mass: zero }
     }
 
     #[inline(always)]
-    pub(crate) fn join<S: Simd<F = F>, const CROSS: bool>(self, s: S, other: Self) -> Self {
+    pub(crate) fn join<S: Ops<F = F>, const CROSS: bool>(self, s: S, other: Self) -> Self {
         let mut joined = self;
         joined.sum = s.add(self.sum, other.sum);
         joined.below = s.add(self.below, other.below);
@@ -164,22 +164,35 @@ impl<F: Copy> Sums<F> {
 
     /// Adds the exponentials of `x`.
     #[inline(always)]
-    pub(crate) fn take<S: Simd<F = F>>(&mut self, s: S, x: F, reference: F) {
-        let zero = s.splat(0.0);
-        let d = s.sub(x, reference);
-        let below = s.lt(d, zero);
-        let (p, scale) = math::exp_term(s, d);
-        // The scale is 0 for the reference itself, and for a NaN, whose product is a NaN all the same.
-        self.sum = s.add(self.sum, s.mul(p, s.select(below, scale, zero)));
+    pub(crate) fn take<S: Ops<F = F>>(&mut self, s: S, x: F, reference: F) {
+        let (term, below) = term(s, x, reference);
+        self.add(s, term, below);
+    }
+
+    /// Adds what [`term`] gave.
+    #[inline(always)]
+    pub(crate) fn add<S: Ops<F = F>>(&mut self, s: S, term: F, below: S::M) {
+        self.sum = s.add(self.sum, term);
         self.below = s.select(below, s.add(self.below, s.splat(1.0)), self.below);
     }
 
     /// Adds a term of the weighted sum and its coefficient.
     #[inline(always)]
-    pub(crate) fn take_cross<S: Simd<F = F>>(&mut self, s: S, (term, q): (F, F)) {
+    pub(crate) fn take_cross<S: Ops<F = F>>(&mut self, s: S, (term, q): (F, F)) {
         self.cross = s.add(self.cross, term);
         self.mass = s.add(self.mass, q);
     }
+}
+
+/// The exponential of `x` relative to `reference`, scaled, and whether it is below that. What is not below adds 0.
+#[inline(always)]
+pub(crate) fn term<S: Ops>(s: S, x: S::F, reference: S::F) -> (S::F, S::M) {
+    let zero = s.splat(0.0);
+    let d = s.sub(x, reference);
+    let below = s.lt(d, zero);
+    let (p, scale) = math::exp_term(s, d);
+    // The scale is 0 for the reference itself, and for a NaN, whose product is a NaN all the same.
+    (s.mul(p, s.select(below, scale, zero)), below)
 }
 
 /// The state between two tiles of `N` rows.
@@ -195,7 +208,7 @@ pub(crate) struct State<F> {
 
 impl<F: Copy> State<F> {
     #[inline(always)]
-    pub(crate) fn new<S: Simd<F = F>>(s: S) -> Self {
+    pub(crate) fn new<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
         Self { max: s.splat(f32::NEG_INFINITY), ties: zero, sum: zero, cross: zero, mass: zero }
     }
@@ -204,7 +217,7 @@ impl<F: Copy> State<F> {
     /// that is larger, and what was equal to the old maximum is then among the others. Returns what the exponentials
     /// are relative to: the maximum, but 0 where all is −∞, so that nothing becomes ∞ - ∞.
     #[inline(always)]
-    pub(crate) fn enter<S: Simd<F = F>, const CROSS: bool>(&mut self, s: S, start: usize, tile_max: F) -> F {
+    pub(crate) fn enter<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, start: usize, tile_max: F) -> F {
         if start == 0 {
             self.max = tile_max;
             return finite(s, tile_max);
@@ -229,7 +242,7 @@ impl<F: Copy> State<F> {
 
     /// Adds the sums of the tile, which has `len` classes.
     #[inline(always)]
-    pub(crate) fn leave<S: Simd<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<F>, len: F) {
+    pub(crate) fn leave<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<F>, len: F) {
         self.sum = s.add(self.sum, sums.sum);
         self.ties = s.add(self.ties, s.sub(len, sums.below));
         if CROSS {
@@ -239,7 +252,7 @@ impl<F: Copy> State<F> {
     }
 
     #[inline(always)]
-    pub(crate) fn finish<S: Simd<F = F>>(self, s: S) -> Partition<F> {
+    pub(crate) fn finish<S: Ops<F = F>>(self, s: S) -> Partition<F> {
         // All of −∞ is below the reference 0, so that there are no ties.
         let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
         Partition { max: self.max, others, cross: self.cross, mass: self.mass, logit: self.max }
@@ -248,7 +261,7 @@ impl<F: Copy> State<F> {
 
 /// The maximum, but 0 where it is −∞.
 #[inline(always)]
-fn finite<S: Simd>(s: S, max: S::F) -> S::F {
+fn finite<S: Ops>(s: S, max: S::F) -> S::F {
     s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), s.splat(0.0), max)
 }
 
@@ -267,9 +280,50 @@ pub(crate) trait Layout {
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F>;
+
+    /// The same for the `4 N` rows from `i` on, all of which are there.
+    #[inline(always)]
+    fn four<S: Simd, const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        labels: &[usize],
+    ) -> Partition<[S::F; 4]>
+    where
+        Self: Sized,
+    {
+        four_by_one::<S, Self, CROSS, K>(self, s, rows, run, i, labels)
+    }
 }
 
-/// An algorithm over rows, for any way through them.
+/// Four partitions, one after the other.
+#[inline(always)]
+pub(crate) fn four_by_one<S: Simd, L: Layout, const CROSS: bool, const K: usize>(
+    layout: &mut L,
+    s: S,
+    rows: &Rows<'_, K>,
+    run: &mut Run<K>,
+    i: usize,
+    labels: &[usize],
+) -> Partition<[S::F; 4]> {
+    let none = [s.splat(0.0); 4];
+    let mut all = Partition { max: none, others: none, cross: none, mass: none, logit: none };
+    for k in 0..4 {
+        let from = k * S::N;
+        let labels = labels.get(from..from + S::N).unwrap_or(&[]);
+        let one = layout.partition::<S, CROSS, K>(s, rows, run, i.wrapping_add(from), S::N, labels);
+        all.max[k] = one.max;
+        all.others[k] = one.others;
+        all.cross[k] = one.cross;
+        all.mass[k] = one.mass;
+        all.logit[k] = one.logit;
+    }
+    all
+}
+
+/// A kernel over rows, for any way through them.
 pub(crate) trait RowKernel {
     type Output;
     fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output;

@@ -2,10 +2,9 @@
 
 use super::{
     grid::{Run, first_lanes},
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count},
-    sum::in_lanes,
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count, term},
 };
-use crate::simd::{LANES, Simd};
+use crate::simd::{Four, Group, LANES, Ops, Simd};
 
 /// Long rows of contiguous classes.
 pub(crate) struct ByRows;
@@ -101,39 +100,42 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     tile: &[f32],
     mut cross: impl FnMut(usize, S::F) -> (S::F, S::F) + Copy,
 ) {
-    let (blocks, rest) = tile.as_chunks::<LANES>();
     let reference = state.enter::<S, CROSS>(s, start, s.splat(max_of(s, tile)));
-    let mut take = always(
-        #[inline(always)]
-        move |mut sums: Sums<S::F>, (x, class, count): (S::F, usize, usize)| {
-            sums.take(s, x, reference);
+    let four = Four(s);
+    let zero = Sums::zero(s);
+    let mut groups = [zero; 4];
+    let count = LANES / S::N;
+    let mut class = start;
+    let chunks = tile.chunks_exact(4 * S::N);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        let x = load_four(s, chunk);
+        let (term, below) = term(four, x, [reference; 4]);
+        for k in 0..4 {
+            let sums = &mut groups[k % count % 4];
+            sums.add(s, term[k], below[k]);
             if CROSS {
-                let (term, q) = cross(class, s.sub(reference, x));
-                sums.take_cross(s, (first_lanes(s, term, count), first_lanes(s, q, count)));
+                sums.take_cross(s, cross(class, s.sub(reference, x[k])));
             }
-            sums
-        },
-    );
-    let mut take_last = take;
-    let sums = in_lanes(
-        s,
-        blocks.iter().zip((start..).step_by(LANES)),
-        Sums::zero(s),
-        #[inline(always)]
-        |sums, (block, class), group| {
-            *sums = take(*sums, (s.load(block, group), class.wrapping_add(group * S::N), S::N));
-        },
-        #[inline(always)]
-        |sums, group| {
-            let class = start.wrapping_add(blocks.len() * LANES).wrapping_add(group * S::N);
-            let part = rest.get(group * S::N..).unwrap_or(&[]);
-            if !part.is_empty() {
-                *sums = take_last(*sums, (s.load_part(part, f32::NEG_INFINITY), class, part.len()));
-            }
-        },
-        #[inline(always)]
-        |a, b| a.join::<S, CROSS>(s, b),
-    );
+            class = class.wrapping_add(S::N);
+        }
+    }
+    for (part, k) in rest.chunks(S::N).zip((0..count).cycle()) {
+        let x = s.load_part(part, f32::NEG_INFINITY);
+        let sums = &mut groups[k % 4];
+        sums.take(s, x, reference);
+        if CROSS {
+            let (term, q) = cross(class, s.sub(reference, x));
+            sums.take_cross(s, (first_lanes(s, term, part.len()), first_lanes(s, q, part.len())));
+        }
+        class = class.wrapping_add(S::N);
+    }
+    let [a, b, c, d] = groups;
+    let sums = match count {
+        1 => a,
+        2 => a.join::<S, CROSS>(s, b),
+        _ => a.join::<S, CROSS>(s, c).join::<S, CROSS>(s, b.join::<S, CROSS>(s, d)),
+    };
     // The lanes behind the end held −∞, which is below the reference.
     let lanes = tile.len().next_multiple_of(S::N);
     let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), below: s.splat(s.reduce_add(sums.below)), ..sums };
@@ -144,19 +146,24 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     state.leave::<S, CROSS>(s, whole, s.splat(small_count(lanes)));
 }
 
+/// Four vectors of a chunk.
+#[inline(always)]
+fn load_four<S: Simd>(s: S, chunk: &[f32]) -> [S::F; 4] {
+    Four(s).gather(
+        #[inline(always)]
+        |k| s.load_part(chunk.get(k * S::N..).unwrap_or(&[]), 0.0),
+    )
+}
+
 /// The largest element, in four independent chains; a NaN may be lost.
 #[inline(always)]
 fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
-    let lowest = s.splat(f32::NEG_INFINITY);
-    let (quads, rest) = x.as_chunks::<{ 4 * LANES }>();
-    let mut max = [lowest; 4];
-    for quad in quads {
-        let (blocks, _) = quad.as_chunks::<LANES>();
-        for (max, block) in max.iter_mut().zip(blocks) {
-            for group in 0..LANES / S::N {
-                *max = s.max(*max, s.load(block, group));
-            }
-        }
+    let four = Four(s);
+    let mut max = four.splat(f32::NEG_INFINITY);
+    let chunks = x.chunks_exact(4 * S::N);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        max = four.max(max, load_four(s, chunk));
     }
     let [mut a, b, c, d] = max;
     for part in rest.chunks(S::N) {

@@ -1,12 +1,13 @@
 //! Softmax and log-softmax along an axis, and reductions of one row.
 
 use super::{
+    elements::{Apply, map_slice},
     grid::{Grid, Run, first_lanes},
     math,
-    partition::{Cross, Layout, Partition, RowKernel, Rows, run_rows},
+    partition::{Cross, Layout, RowKernel, Rows, run_rows},
     sum::in_lanes,
 };
-use crate::simd::{Kernel, LANES, Simd};
+use crate::simd::{Kernel, LANES, Ops, Simd};
 
 /// The output's place in the grid.
 const OUT: usize = 1;
@@ -54,75 +55,62 @@ impl<const LOG: bool> RowKernel for Write<'_, LOG> {
             let count = S::N.min(grid.len - i);
             let rows = Rows { grid, logits: input.unwrap_or(out), classes, stride: strides[0], cross: Cross::NONE };
             let partition = layout.partition::<S, false, 2>(s, &rows, &mut run, i, count, &[]);
+            let (max, factor) = (partition.max, factor::<S, LOG>(s, partition.others));
             if S::N > 1 && strides == [1, 1] {
-                let scales = Scale::<S::F>::new::<S, LOG>(s, &partition);
-                let (offsets, factors) = (s.to_lanes(scales.offset), s.to_lanes(scales.factor));
-                for (l, (&offset, &factor)) in offsets.as_ref().iter().zip(factors.as_ref()).enumerate().take(count) {
+                let (max, factor) = (s.to_lanes(max), s.to_lanes(factor));
+                for (l, (&max, &factor)) in max.as_ref().iter().zip(factor.as_ref()).enumerate().take(count) {
                     let i = i.wrapping_add(l);
                     grid.seek(&mut run, i);
                     let range = |k| {
                         let offset = grid.offset(&run, k, i);
                         offset..offset.wrapping_add(classes)
                     };
-                    let scale = Scale { offset: s.splat(offset), factor: s.splat(factor) };
                     let x = input.and_then(|x| x.get(range(0)));
-                    scale.row::<S, LOG>(s, x, out.get_mut(range(OUT)).unwrap_or(&mut []));
+                    map_slice(s, x, out.get_mut(range(OUT)).unwrap_or(&mut []), &OfRow::<LOG> { max, factor });
                 }
                 continue;
             }
-            let scale = Scale::<S::F>::new::<S, LOG>(s, &partition);
             for class in 0..classes {
                 let shift = |k: usize| strides[k].wrapping_mul(class.cast_signed());
                 let x = match input {
                     Some(x) => grid.load(s, &mut run, 0, x, i, count, shift(0), 0.0),
                     None => grid.load(s, &mut run, OUT, out, i, count, shift(OUT), 0.0),
                 };
-                grid.store(s, &mut run, OUT, out, i, count, shift(OUT), scale.apply::<S, LOG>(s, x));
+                let y = probability::<S, LOG>(s, x, max, factor);
+                grid.store(s, &mut run, OUT, out, i, count, shift(OUT), y);
             }
         }
     }
 }
 
-/// What turns a logit into its (log-)probability.
-#[derive(Clone, Copy)]
-struct Scale<F> {
-    /// The row's maximum.
-    offset: F,
-    /// Softmax: `1 / (1 + others)`, scaled for [`math::exp_term`]. Log-softmax: `ln_1p(others)`.
-    factor: F,
+/// What [`probability`] needs of a row: of its softmax `1 / (1 + others)`, scaled for [`math::exp_term`], of its
+/// logarithm `ln_1p(others)`.
+#[inline(always)]
+fn factor<S: Ops, const LOG: bool>(s: S, others: S::F) -> S::F {
+    if LOG { math::ln_1p(s, others) } else { s.div(s.splat(math::TERM_UNIT), s.add(s.splat(1.0), others)) }
 }
 
-impl<F: Copy> Scale<F> {
-    #[inline(always)]
-    fn new<S: Simd<F = F>, const LOG: bool>(s: S, partition: &Partition<F>) -> Self {
-        let factor = if LOG {
-            math::ln_1p(s, partition.others)
-        } else {
-            s.div(s.splat(math::TERM_UNIT), s.add(s.splat(1.0), partition.others))
-        };
-        Self { offset: partition.max, factor }
+/// The probability of a logit, or its logarithm.
+#[inline(always)]
+fn probability<S: Ops, const LOG: bool>(s: S, x: S::F, max: S::F, factor: S::F) -> S::F {
+    let d = s.sub(x, max);
+    if LOG {
+        return s.sub(d, factor);
     }
+    let (p, scale) = math::exp_term(s, d);
+    s.mul(s.mul(p, scale), factor)
+}
 
-    #[inline(always)]
-    fn apply<S: Simd<F = F>, const LOG: bool>(self, s: S, x: F) -> F {
-        let d = s.sub(x, self.offset);
-        if LOG {
-            return s.sub(d, self.factor);
-        }
-        let (p, scale) = math::exp_term(s, d);
-        s.mul(s.mul(p, scale), self.factor)
-    }
+/// The [`probability`] of each logit of one row.
+struct OfRow<const LOG: bool> {
+    max: f32,
+    factor: f32,
+}
 
-    /// A contiguous row, `x` or `out` itself.
+impl<const LOG: bool> Apply for OfRow<LOG> {
     #[inline(always)]
-    fn row<S: Simd<F = F>, const LOG: bool>(self, s: S, x: Option<&[f32]>, out: &mut [f32]) {
-        super::elements::map_slice(
-            s,
-            x,
-            out,
-            #[inline(always)]
-            |x| self.apply::<S, LOG>(s, x),
-        );
+    fn apply<S: Ops>(&self, s: S, x: S::F) -> S::F {
+        probability::<S, LOG>(s, x, s.splat(self.max), s.splat(self.factor))
     }
 }
 

@@ -143,49 +143,94 @@ fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> (S::F, S::F) {
     (sum, lost)
 }
 
+/// What [`total`] sums.
+pub(crate) trait Items<S: Simd> {
+    /// The losses and weights of the items `i .. i + count`, at most `N`; the other lanes are not used.
+    fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F);
+    /// The same for the `4 N` items from `i` on.
+    fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]);
+}
+
 /// The sum of losses and of their weights over `len` items, compensated: in tiles of `tile` items, in each of which
 /// item `j` goes to virtual lane `j mod 16`. The tiles are merged in order, so that any split between tiles gives the
-/// same bits.
-///
-/// `group` gives the losses and weights of the items `i .. i + count`, at most `N`; its other lanes are not used. Where
-/// all weights are `unit`s, 0 or 1, their sum in a tile is exact as it is.
+/// same bits. Where all weights are 0 or 1 (`unit`), their sum in a tile is exact as it is.
 #[inline(always)]
-pub(crate) fn total<S: Simd>(
-    s: S,
-    len: usize,
-    tile: usize,
-    unit: bool,
-    mut group: impl FnMut(usize, usize) -> (S::F, S::F),
-) -> Total {
+pub(crate) fn total<S: Simd>(s: S, len: usize, tile: usize, unit: bool, items: &mut impl Items<S>) -> Total {
     let mut total = Total::default();
-    let none = LaneSums::new(s);
     for start in (0..len).step_by(tile) {
-        let items = tile.min(len - start);
-        let (loss, weight) = in_lanes(
-            s,
-            (0..items).step_by(LANES),
-            (none, none),
-            #[inline(always)]
-            |(losses, weights), first, number| {
-                let first = first.wrapping_add(number * S::N);
-                if first < items {
-                    let count = S::N.min(items - first);
-                    let (loss, weight) = group(start.wrapping_add(first), count);
-                    losses.add(s, first_lanes(s, loss, count));
-                    let weight = first_lanes(s, weight, count);
-                    if unit {
-                        weights.sum = s.add(weights.sum, weight);
-                    } else {
-                        weights.add(s, weight);
-                    }
-                }
-            },
-            #[inline(always)]
-            |_, _| {},
-            #[inline(always)]
-            |(a, b), (c, d)| (a.merge(s, c), b.merge(s, d)),
-        );
-        total = total.merge(Total { loss: loss.total(s, items), weight: weight.total(s, items) });
+        let count = tile.min(len - start);
+        let (loss, weight) =
+            if S::N == 1 { by_lanes(s, start, count, unit, items) } else { by_vectors(s, start, count, unit, items) };
+        total = total.merge(Total { loss: loss.total(s, count), weight: weight.total(s, count) });
     }
     total
+}
+
+/// Losses and weights of one virtual lane, or of a vector of them.
+type Pair<F> = (LaneSums<F>, LaneSums<F>);
+
+/// One tile of [`total`], a lane after the other, so that few values are alive.
+#[inline(always)]
+fn by_lanes<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut impl Items<S>) -> Pair<S::F> {
+    let none = (LaneSums::new(s), LaneSums::new(s));
+    tree(
+        count.min(LANES),
+        none,
+        #[inline(always)]
+        |lane| {
+            let mut sums = none;
+            for i in (lane..count).step_by(LANES) {
+                let (loss, weight) = items.one(s, start.wrapping_add(i), 1);
+                add_pair(s, &mut sums, unit, loss, weight);
+            }
+            sums
+        },
+        #[inline(always)]
+        |a, b| merge_pairs(s, a, b),
+    )
+}
+
+/// One tile of [`total`], a vector after the other.
+#[inline(always)]
+fn by_vectors<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut impl Items<S>) -> Pair<S::F> {
+    let groups = LANES / S::N;
+    let mut sums = [(LaneSums::new(s), LaneSums::new(s)); 4];
+    let mut done = 0;
+    while done + 4 * S::N <= count {
+        let (loss, weight) = items.four(s, start.wrapping_add(done));
+        for k in 0..4 {
+            add_pair(s, &mut sums[k % groups % 4], unit, loss[k], weight[k]);
+        }
+        done += 4 * S::N;
+    }
+    let mut group = 0;
+    while done < count {
+        let used = S::N.min(count - done);
+        let (loss, weight) = items.one(s, start.wrapping_add(done), used);
+        let (loss, weight) = (first_lanes(s, loss, used), first_lanes(s, weight, used));
+        add_pair(s, &mut sums[group % groups % 4], unit, loss, weight);
+        group += 1;
+        done += S::N;
+    }
+    let [a, b, c, d] = sums;
+    match groups {
+        1 => a,
+        2 => merge_pairs(s, a, b),
+        _ => merge_pairs(s, merge_pairs(s, a, c), merge_pairs(s, b, d)),
+    }
+}
+
+#[inline(always)]
+fn merge_pairs<S: Simd>(s: S, (a, b): Pair<S::F>, (c, d): Pair<S::F>) -> Pair<S::F> {
+    (a.merge(s, c), b.merge(s, d))
+}
+
+#[inline(always)]
+fn add_pair<S: Simd>(s: S, (losses, weights): &mut Pair<S::F>, unit: bool, loss: S::F, weight: S::F) {
+    losses.add(s, loss);
+    if unit {
+        weights.sum = s.add(weights.sum, weight);
+    } else {
+        weights.add(s, weight);
+    }
 }

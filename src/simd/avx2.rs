@@ -120,6 +120,11 @@ impl<A: Arithmetic> Ops for Avx2<A> {
         unsafe { _mm256_blendv_ps(b, a, mask) }
     }
     #[inline(always)]
+    fn any(self, mask: __m256) -> bool {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_movemask_ps(mask) != 0 }
+    }
+    #[inline(always)]
     fn bits(self, a: __m256) -> __m256i {
         // SAFETY: `self` proves AVX.
         unsafe { _mm256_castps_si256(a) }
@@ -249,12 +254,6 @@ impl<A: Arithmetic> Simd for Avx2<A> {
                 _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
             ])
         }
-    }
-
-    #[inline(always)]
-    fn any(self, mask: __m256) -> bool {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_movemask_ps(mask) != 0 }
     }
 
     #[inline(always)]

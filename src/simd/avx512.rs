@@ -116,6 +116,10 @@ impl<A: Arithmetic> Ops for Avx512<A> {
         unsafe { _mm512_mask_blend_ps(mask, b, a) }
     }
     #[inline(always)]
+    fn any(self, mask: __mmask16) -> bool {
+        mask != 0
+    }
+    #[inline(always)]
     fn bits(self, a: __m512) -> __m512i {
         // SAFETY: `self` proves AVX-512.
         unsafe { _mm512_castps_si512(a) }
@@ -245,11 +249,6 @@ impl<A: Arithmetic> Simd for Avx512<A> {
                 _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
             ])
         }
-    }
-
-    #[inline(always)]
-    fn any(self, mask: __mmask16) -> bool {
-        mask != 0
     }
 
     #[inline(always)]

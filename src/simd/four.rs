@@ -1,6 +1,6 @@
 //! Four vectors at a time.
 
-use super::Ops;
+use super::{Group, Ops, Simd};
 
 /// Every operation on four vectors, one after the other.
 ///
@@ -102,6 +102,11 @@ impl<S: Ops> Ops for Four<S> {
         ]
     }
     #[inline(always)]
+    fn any(self, mask: [S::M; 4]) -> bool {
+        let Self(s) = self;
+        s.any(mask[0]) || s.any(mask[1]) || s.any(mask[2]) || s.any(mask[3])
+    }
+    #[inline(always)]
     fn bits(self, a: [S::F; 4]) -> [S::I; 4] {
         let Self(s) = self;
         [s.bits(a[0]), s.bits(a[1]), s.bits(a[2]), s.bits(a[3])]
@@ -145,5 +150,20 @@ impl<S: Ops> Ops for Four<S> {
     fn to_float(self, a: [S::I; 4]) -> [S::F; 4] {
         let Self(s) = self;
         [s.to_float(a[0]), s.to_float(a[1]), s.to_float(a[2]), s.to_float(a[3])]
+    }
+}
+
+impl<S: Simd> Group<S> for Four<S> {
+    #[inline(always)]
+    fn gather(self, mut vector: impl FnMut(usize) -> S::F) -> [S::F; 4] {
+        [vector(0), vector(1), vector(2), vector(3)]
+    }
+    #[inline(always)]
+    fn scatter(self, x: [S::F; 4], mut each: impl FnMut(usize, S::F)) {
+        let [a, b, c, d] = x;
+        each(0, a);
+        each(1, b);
+        each(2, c);
+        each(3, d);
     }
 }

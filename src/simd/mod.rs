@@ -87,6 +87,7 @@ pub(crate) trait Ops: Copy {
     fn eq(self, a: Self::F, b: Self::F) -> Self::M;
     /// `mask ? a : b`.
     fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
+    fn any(self, mask: Self::M) -> bool;
     fn bits(self, a: Self::F) -> Self::I;
     fn from_bits(self, a: Self::I) -> Self::F;
     fn int(self, a: i32) -> Self::I;
@@ -98,6 +99,25 @@ pub(crate) trait Ops: Copy {
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;
     /// The integers as floats; exact for what is used here, below 2^24.
     fn to_float(self, a: Self::I) -> Self::F;
+}
+
+/// One or several vectors of `S` that are computed side by side.
+pub(crate) trait Group<S: Simd>: Ops {
+    /// From each vector, by its number.
+    fn gather(self, vector: impl FnMut(usize) -> S::F) -> Self::F;
+    /// Hands out each vector with its number.
+    fn scatter(self, x: Self::F, each: impl FnMut(usize, S::F));
+}
+
+impl<S: Simd> Group<S> for S {
+    #[inline(always)]
+    fn gather(self, mut vector: impl FnMut(usize) -> S::F) -> S::F {
+        vector(0)
+    }
+    #[inline(always)]
+    fn scatter(self, x: S::F, mut each: impl FnMut(usize, S::F)) {
+        each(0, x);
+    }
 }
 
 /// A token that proves that the instructions of its backend exist, and the operations that they give.
@@ -123,8 +143,6 @@ pub(crate) trait Simd: Ops {
     /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
     /// row. `None` if `x` ends before that.
     fn load_transposed(self, x: &[f32], step: usize) -> Option<[Self::F; 4]>;
-
-    fn any(self, mask: Self::M) -> bool;
 
     /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
     fn reduce_add(self, a: Self::F) -> f32;

@@ -69,6 +69,10 @@ impl Ops for Scalar {
         if mask { a } else { b }
     }
     #[inline(always)]
+    fn any(self, mask: bool) -> bool {
+        mask
+    }
+    #[inline(always)]
     fn bits(self, a: f32) -> i32 {
         a.to_bits().cast_signed()
     }
@@ -145,11 +149,6 @@ impl Simd for Scalar {
     #[inline(always)]
     fn load_transposed(self, x: &[f32], _step: usize) -> Option<[f32; 4]> {
         x.first_chunk().copied()
-    }
-
-    #[inline(always)]
-    fn any(self, mask: bool) -> bool {
-        mask
     }
 
     #[inline(always)]

@@ -100,6 +100,10 @@ impl<A: Arithmetic> Ops for Wide<A> {
         mask.select(a, b)
     }
     #[inline(always)]
+    fn any(self, mask: f32x4) -> bool {
+        mask.any()
+    }
+    #[inline(always)]
     fn bits(self, a: f32x4) -> i32x4 {
         cast(a)
     }
@@ -184,11 +188,6 @@ impl<A: Arithmetic> Simd for Wide<A> {
     fn load_transposed(self, x: &[f32], step: usize) -> Option<[f32x4; 4]> {
         let row = |number: usize| Some(f32x4::new(*x.get(step.checked_mul(number)?..)?.first_chunk()?));
         Some(f32x4::transpose([row(0)?, row(1)?, row(2)?, row(3)?]))
-    }
-
-    #[inline(always)]
-    fn any(self, mask: f32x4) -> bool {
-        mask.any()
     }
 
     #[inline(always)]
