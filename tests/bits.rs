@@ -1,0 +1,108 @@
+//! Every backend of one arithmetic, in every layout, gives the same bits.
+
+mod common;
+
+use common::{
+    array::Array,
+    backends,
+    case::{Case, Loss, Setting},
+    generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes_for_layouts, classes, soft_classes},
+    kernels,
+    random::Random,
+};
+use losslanes::Total;
+
+const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
+
+/// Shapes with one long axis. Every layout takes its time, so a very long one stands alone.
+fn shapes(len: usize) -> Vec<Vec<usize>> {
+    if len > 100 { vec![vec![len]] } else { vec![vec![len], vec![3, len], vec![2, len, 3], vec![2, 1, len, 2]] }
+}
+
+#[test]
+fn losses_over_classes() {
+    let mut random = Random::new(11);
+    for count in CLASSES {
+        for shape in class_shapes_for_layouts(count) {
+            for options in [Options::NONE, OPTIONS] {
+                classes(&mut random, Loss::CrossEntropy, &shape, options).assert_same_bits();
+            }
+            classes(&mut random, Loss::Nll, &shape, Options { smoothing: 0.0, ..OPTIONS }).assert_same_bits();
+            soft_classes(&mut random, &shape, Options { ignored: Ignored::None, ..OPTIONS }).assert_same_bits();
+        }
+    }
+}
+
+#[test]
+fn losses_over_rows() {
+    let mut random = Random::new(12);
+    for rows in ROWS {
+        for shape in [vec![rows, 2], vec![rows, 3], vec![1, 5, rows], vec![2, 3, rows, 1]] {
+            classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS).assert_same_bits();
+            classes(&mut random, Loss::Nll, &shape, Options { smoothing: 0.0, ..OPTIONS }).assert_same_bits();
+            soft_classes(&mut random, &shape, Options::NONE).assert_same_bits();
+        }
+    }
+}
+
+#[test]
+fn binary_losses() {
+    let mut random = Random::new(13);
+    for len in CLASSES.into_iter().chain(ROWS).chain([4096, 4097]) {
+        for shape in shapes(len) {
+            for loss in [Loss::Bce, Loss::BceWithLogits] {
+                binary(&mut random, loss, &shape, false, false).assert_same_bits();
+                binary(&mut random, loss, &shape, true, true).assert_same_bits();
+            }
+        }
+    }
+}
+
+/// Logits of every size, in rows where the maximum comes early or late.
+#[test]
+fn wide_logits() {
+    let mut random = Random::new(14);
+    for shape in [vec![40, 7], vec![20, 33], vec![3, 1100], vec![1, 40, 17]] {
+        for scale in [1e-3, 10.0, 1e4, 1e38] {
+            let mut case = classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS);
+            case.input = case.input.map(|_| random.uniform(-scale, scale));
+            case.assert_same_bits();
+        }
+    }
+}
+
+#[test]
+fn merged_totals() {
+    let mut random = Random::new(15);
+    let parts = [1, 16, 1000, 5000, 0, 3].map(|rows| {
+        let options = Options { smoothing: 0.0, ..OPTIONS };
+        classes(&mut random, Loss::CrossEntropy, &[rows, 5], options)
+    });
+    for backends in backends::by_arithmetic() {
+        let totals = backends.into_iter().map(|backend| {
+            let total = |case: &Case| case.run(&Setting::on(backend)).expect("a valid case").total;
+            format!("{:?}", parts.iter().map(total).fold(Total::default(), Total::merge))
+        });
+        let totals: Vec<String> = totals.collect();
+        assert!(totals.iter().all(|total| *total == totals[0]), "{totals:?}");
+    }
+}
+
+#[test]
+fn all_kernels() {
+    let mut random = Random::new(16);
+    for len in CLASSES.into_iter().chain(ROWS) {
+        for shape in shapes(len) {
+            let x = Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0));
+            kernels::assert_same_bits(&x);
+        }
+    }
+}
+
+/// Bit patterns of every kind, with NaN, infinities and subnormals.
+#[test]
+fn kernels_of_any_bits() {
+    let mut random = Random::new(17);
+    kernels::assert_same_bits(&Array::from_fn(&[3000], |_| f32::from_bits(random.next() as u32)));
+    kernels::assert_same_bits(&Array::from_fn(&[50, 3], |_| f32::from_bits(random.next() as u32)));
+}

@@ -1,0 +1,287 @@
+//! A call of a loss, with arguments of any rank, and the way to run it.
+
+use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, NllLoss, Total, View, ViewMut};
+
+use super::{
+    array::Array,
+    backends, check,
+    layouts::{CONTIGUOUS, Canvas, Laid, PLACEMENTS, Placement},
+    reference::Reference,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    CrossEntropy,
+    Nll,
+    Bce,
+    BceWithLogits,
+}
+
+#[derive(Clone, Debug)]
+pub enum Target {
+    Classes(Array<i64>),
+    Probabilities(Array<f32>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Ignore {
+    Default,
+    Index(i64),
+    Nothing,
+}
+
+/// A loss with its options and arguments.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub loss: Loss,
+    pub input: Array<f32>,
+    pub target: Target,
+    pub class_weight: Option<Vec<f32>>,
+    pub ignore: Ignore,
+    pub smoothing: f32,
+    /// Of the binary losses: broadcast to the input.
+    pub weight: Option<Array<f32>>,
+    pub pos_weight: Option<Array<f32>>,
+}
+
+/// The integer type of class indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    U8,
+    U16,
+    U32,
+    U64,
+    Usize,
+    I8,
+    I16,
+    I32,
+    I64,
+    Isize,
+}
+
+impl Label {
+    pub const ALL: [Self; 10] = [
+        Self::U8,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+        Self::Usize,
+        Self::I8,
+        Self::I16,
+        Self::I32,
+        Self::I64,
+        Self::Isize,
+    ];
+}
+
+/// Where a case runs, and where its arrays are.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub backend: Backend,
+    pub label: Label,
+    pub input: Placement,
+    pub target: Placement,
+    pub out: Placement,
+    /// Whether `sum` and `mean` run, too, and not only `none` and `total`, with which they must agree.
+    pub reductions: bool,
+}
+
+impl Setting {
+    /// Everything in row-major order, class indices as `i64`.
+    pub const fn on(backend: Backend) -> Self {
+        let [input, target, out] = [CONTIGUOUS; 3];
+        Self { backend, label: Label::I64, input, target, out, reductions: true }
+    }
+
+    /// Every placement of the input, together with various ones of the other arrays; the first is contiguous
+    /// altogether.
+    pub fn layouts(backend: Backend) -> impl Iterator<Item = Self> {
+        let count = PLACEMENTS.len();
+        PLACEMENTS.into_iter().enumerate().map(move |(i, input)| {
+            let (target, out) = (PLACEMENTS[i * 2 % count], PLACEMENTS[i * 4 % count]);
+            Self { input, target, out, ..Self::on(backend) }
+        })
+    }
+}
+
+/// What a case gives.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub each: Vec<f32>,
+    pub total: Total,
+}
+
+impl Outcome {
+    fn of<const R: usize>(
+        mut out: Canvas,
+        none: impl FnOnce(ViewMut<'_, f32, R>) -> Result<(), Error>,
+        total: Total,
+    ) -> Result<Self, Error> {
+        none(out.view())?;
+        Ok(Self { each: out.finish(), total })
+    }
+
+    #[track_caller]
+    pub fn assert_close(&self, want: &Reference, tolerance: f64, what: impl Fn() -> String) {
+        let Reference { each, denominator } = want;
+        check::all_close(&self.each, each, tolerance, || format!("none of {}", what()));
+        check::close(self.total.sum(), want.sum(), tolerance, || format!("sum of {}", what()));
+        check::close(self.total.mean(), want.mean(), tolerance, || format!("mean of {}", what()));
+        check::close(self.total.denominator(), *denominator, tolerance, || format!("denominator of {}", what()));
+    }
+
+    #[track_caller]
+    pub fn assert_same_bits(&self, want: &Self, what: impl Fn() -> String) {
+        check::same_bits(&self.each, &want.each, || format!("none of {}", what()));
+        // With the part of the total that its sum does not show.
+        let total = |outcome: &Self| format!("{:?}", outcome.total);
+        assert_eq!(total(self), total(want), "total of {}", what());
+    }
+}
+
+/// Every reduction of a loss.
+macro_rules! outcome {
+    ($setting:expr, $loss:expr, $input:expr, $target:expr, $out:expr) => {{
+        let (loss, input, target) = ($loss.on($setting.backend), $input, $target);
+        let total = loss.total(input, target)?;
+        if $setting.reductions {
+            let (sum, mean) = (loss.sum(input, target)?, loss.mean(input, target)?);
+            check::same_bits(&[sum, mean], &[total.sum(), total.mean()], || "sum and mean against total".into());
+        }
+        Outcome::of::<R>($out, |out| loss.none(input, target, out), total)
+    }};
+}
+
+impl Case {
+    pub fn run(&self, setting: &Setting) -> Result<Outcome, Error> {
+        match self.input.shape.len() {
+            1 => self.run_ranks::<1, 0>(setting),
+            2 => self.run_ranks::<2, 1>(setting),
+            3 => self.run_ranks::<3, 2>(setting),
+            4 => self.run_ranks::<4, 3>(setting),
+            5 => self.run_ranks::<5, 4>(setting),
+            rank => panic!("no case has rank {rank}"),
+        }
+    }
+
+    fn run_ranks<const D: usize, const E: usize>(&self, setting: &Setting) -> Result<Outcome, Error> {
+        let input = Laid::new(&self.input, setting.input);
+        let input = input.view::<D>();
+        match &self.target {
+            Target::Classes(labels) => self.run_classes::<D, E>(setting, input, labels),
+            Target::Probabilities(target) => {
+                let target = Laid::new(target, setting.target);
+                self.run_probabilities::<D, E>(setting, input, target.view())
+            }
+        }
+    }
+
+    fn run_classes<const D: usize, const R: usize>(
+        &self,
+        setting: &Setting,
+        input: View<'_, f32, D>,
+        labels: &Array<i64>,
+    ) -> Result<Outcome, Error> {
+        macro_rules! with_labels {
+            ($($label:ident $int:ident)*) => {
+                match setting.label {
+                    $(Label::$label => {
+                        let labels = labels.map(|label| $int::try_from(label).expect("a label that fits"));
+                        let labels = Laid::new(&labels, setting.target);
+                        let out = Canvas::new(&self.input.row_shape(), setting.out);
+                        match self.loss {
+                            Loss::Nll => outcome!(setting, self.nll(), input, labels.view::<R>(), out),
+                            _ => outcome!(setting, self.cross_entropy(), input, labels.view::<R>(), out),
+                        }
+                    })*
+                }
+            };
+        }
+        with_labels! { U8 u8 U16 u16 U32 u32 U64 u64 Usize usize I8 i8 I16 i16 I32 i32 I64 i64 Isize isize }
+    }
+
+    fn run_probabilities<const D: usize, const R: usize>(
+        &self,
+        setting: &Setting,
+        input: View<'_, f32, D>,
+        target: View<'_, f32, D>,
+    ) -> Result<Outcome, Error> {
+        if self.loss == Loss::CrossEntropy {
+            let out = Canvas::new(&self.input.row_shape(), setting.out);
+            return outcome!(setting, self.cross_entropy(), input, target, out);
+        }
+        self.run_binary::<D>(setting, input, target)
+    }
+
+    fn run_binary<const R: usize>(
+        &self,
+        setting: &Setting,
+        input: View<'_, f32, R>,
+        target: View<'_, f32, R>,
+    ) -> Result<Outcome, Error> {
+        let lay =
+            |array: &Option<Array<f32>>| array.as_ref().map(|array| Laid::new(&array.with_rank(R), setting.target));
+        let (weight, pos_weight) = (lay(&self.weight), lay(&self.pos_weight));
+        let out = Canvas::new(&self.input.shape, setting.out);
+        if self.loss == Loss::Bce {
+            let mut loss = BceLoss::new();
+            if let Some(weight) = &weight {
+                loss = loss.weight(weight.view::<R>().broadcast_to(input.shape())?);
+            }
+            return outcome!(setting, loss, input, target, out);
+        }
+        let mut loss = BceWithLogitsLoss::new();
+        if let Some(weight) = &weight {
+            loss = loss.weight(weight.view::<R>().broadcast_to(input.shape())?);
+        }
+        if let Some(pos_weight) = &pos_weight {
+            loss = loss.pos_weight(pos_weight.view::<R>().broadcast_to(input.shape())?);
+        }
+        outcome!(setting, loss, input, target, out)
+    }
+
+    fn cross_entropy(&self) -> CrossEntropyLoss<'_> {
+        let mut loss = CrossEntropyLoss::new().label_smoothing(self.smoothing);
+        if let Some(weight) = &self.class_weight {
+            loss = loss.weight(weight);
+        }
+        match self.ignore {
+            Ignore::Default => loss,
+            Ignore::Index(index) => loss.ignore_index(index),
+            Ignore::Nothing => loss.no_ignore_index(),
+        }
+    }
+
+    fn nll(&self) -> NllLoss<'_> {
+        let loss = NllLoss::new();
+        let loss = self.class_weight.as_ref().map_or(loss, |weight| loss.weight(weight));
+        match self.ignore {
+            Ignore::Default => loss,
+            Ignore::Index(index) => loss.ignore_index(index),
+            Ignore::Nothing => loss.no_ignore_index(),
+        }
+    }
+
+    /// Runs on every backend, in row-major order, and compares with the reference.
+    #[track_caller]
+    pub fn assert_close(&self, tolerance: f64) {
+        let want = Reference::of(self);
+        for backend in backends::all() {
+            let got = self.run(&Setting::on(backend)).unwrap_or_else(|error| panic!("{error} on {backend}: {self:?}"));
+            got.assert_close(&want, tolerance, || format!("{self:?} on {backend}"));
+        }
+    }
+
+    /// Runs in every layout on every backend; those of one arithmetic must give the same bits.
+    #[track_caller]
+    pub fn assert_same_bits(&self) {
+        for backends in backends::by_arithmetic().filter(|backends| !backends.is_empty()) {
+            let want = self.run(&Setting::on(backends[0])).expect("a valid case");
+            for setting in backends.into_iter().flat_map(Setting::layouts) {
+                let setting = Setting { reductions: false, ..setting };
+                let got = self.run(&setting).expect("a valid case");
+                got.assert_same_bits(&want, || format!("{self:?}, {setting:?}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Every kernel against `f64`, on every backend.
+
+mod common;
+
+use common::{
+    array::Array,
+    backends,
+    check::{self, CONFIDENT, ulps},
+    generate::CLASSES,
+    kernels::{Map, Reduction},
+    layouts::CONTIGUOUS,
+    random::Random,
+    reference,
+};
+use losslanes::kernels;
+
+/// The relative error of a softmax of logits within 20 of each other.
+const SOFTMAX: f64 = 1.5e-6;
+
+impl Map {
+    /// The error bound of an elementwise kernel, in units of the last place.
+    fn bound(self) -> f64 {
+        match self {
+            Self::Exp | Self::Ln => 1.0,
+            _ => 1.5,
+        }
+    }
+}
+
+/// Some thousands of all bit patterns, at even steps: each sign and exponent.
+#[test]
+fn elementwise_kernels_of_all_bits() {
+    let step = (1 << 32) / 20_000 + 1;
+    let x: Vec<f32> = (0..=u32::MAX).step_by(step).map(f32::from_bits).collect();
+    elementwise(x);
+}
+
+/// Where the functions bend, saturate, or become subnormal.
+#[test]
+fn elementwise_kernels_of_special_values() {
+    let places = [0.0, 1.0, -1.0, 17.0, 88.7, -87.3, -103.9, 104.0, 128.0, f32::MIN_POSITIVE, 1e-45, f32::MAX];
+    let mut x = vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::MIN];
+    for place in places {
+        x.extend((0..200).map(|i| place * (1.0 + (i as f32 - 100.0) / 16384.0)));
+    }
+    elementwise(x);
+}
+
+fn elementwise(x: Vec<f32>) {
+    let x = Array::new(&[x.len()], x);
+    for map in Map::ELEMENTWISE {
+        let want = map.reference(&x);
+        for backend in backends::all() {
+            let got = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
+            for ((&got, &want), &x) in got.iter().zip(&want).zip(&x.data) {
+                let error = ulps(got, want);
+                assert!(error <= map.bound(), "{map:?}({x:e}) on {backend}: {got:e} for {want:e}, {error} ULP");
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_along_every_axis() {
+    let mut random = Random::new(21);
+    for len in CLASSES {
+        for shape in [vec![len], vec![3, len], vec![2, len, 3], vec![1, 2, 1, len]] {
+            let x = Array::from_fn(&shape, |_| random.uniform(0.0, 20.0));
+            for axis in 0..shape.len() {
+                for (map, tolerance) in [(Map::Softmax(axis), SOFTMAX), (Map::LogSoftmax(axis), CONFIDENT)] {
+                    let want = map.reference(&x);
+                    for backend in backends::all() {
+                        let got = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
+                        check::all_close(&got, &want, tolerance, || format!("{map:?} on {backend}: {x:?}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn reductions() {
+    let mut random = Random::new(22);
+    for len in CLASSES.into_iter().chain([0, 100_000]) {
+        for offset in [0.0, -1e3, 1e4] {
+            let x = Array::from_fn(&[len], |_| random.uniform(-5.0, 5.0) + offset);
+            for backend in backends::all() {
+                let what = || format!("{backend}: {x:?}");
+                let run = |reduction: Reduction| reduction.run(backend, &x, CONTIGUOUS);
+                check::close(run(Reduction::RowMax), reference::row_max(&x.data), 0.0, what);
+                let sum = reference::exp_sum(&x.data, offset);
+                check::close(run(Reduction::ExpSum(offset)), sum, SOFTMAX, what);
+                assert_log_sum_exp(run(Reduction::LogSumExp), &x.data, what);
+            }
+        }
+    }
+}
+
+/// The maximum and the logarithm that is added to it may cancel: the bound is relative to both.
+#[track_caller]
+fn assert_log_sum_exp(got: f32, x: &[f32], what: impl FnOnce() -> String) {
+    let (max, log) = reference::log_sum_exp(x);
+    let want = max + log;
+    if want.is_finite() {
+        let error = (f64::from(got) - want).abs();
+        assert!(error <= check::NEAR * (max.abs() + log), "got {got:e}, expected {want:e} on {}", what());
+    } else {
+        check::close(got, want, 0.0, what);
+    }
+}
+
+#[test]
+fn reductions_of_special_values() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let rows: [&[f32]; 7] =
+        [&[], &[-inf, -inf], &[-inf, 3.0], &[inf, 3.0], &[inf, -inf], &[-0.0, 0.0, -0.0], &[1e-45, -1e-45]];
+    for filler in [0, 5, 40, 1100] {
+        for row in rows {
+            let row = [vec![-inf; filler], row.to_vec()].concat();
+            assert_reductions(&row);
+            for at in 0..row.len().min(20) {
+                let mut row = row.clone();
+                row[at] = nan;
+                assert_reductions(&row);
+            }
+        }
+    }
+}
+
+fn assert_reductions(row: &[f32]) {
+    let x = Array::new(&[row.len()], row.to_vec());
+    for backend in backends::all() {
+        let what = || format!("{backend}: {x:?}");
+        let max = Reduction::RowMax.run(backend, &x, CONTIGUOUS);
+        check::close(max, reference::row_max(row), 0.0, what);
+        assert_log_sum_exp(Reduction::LogSumExp.run(backend, &x, CONTIGUOUS), row, what);
+        let sum = Reduction::ExpSum(1.0).run(backend, &x, CONTIGUOUS);
+        check::close(sum, reference::exp_sum(row, 1.0), SOFTMAX, what);
+    }
+}
+
+/// The functions of the module are those of the detected backend.
+#[test]
+fn detected_backend() {
+    use losslanes::{Backend, View, ViewMut};
+
+    let x = [1.0, -2.0, 0.5];
+    let x = View::new(&x, [3]).expect("a view");
+    let on = kernels::on(Backend::detect());
+    assert_eq!(kernels::row_max(x).to_bits(), on.row_max(x).to_bits());
+    assert_eq!(kernels::exp_sum(x, 1.0).to_bits(), on.exp_sum(x, 1.0).to_bits());
+    assert_eq!(kernels::log_sum_exp(x).to_bits(), on.log_sum_exp(x).to_bits());
+    macro_rules! same {
+        ($($kernel:ident $(($axis:literal))?)*) => {$({
+            let (mut own, mut detected) = ([0.0; 3], [0.0; 3]);
+            kernels::$kernel(x, $($axis,)? ViewMut::new(&mut own, [3]).expect("a view")).expect("one shape");
+            on.$kernel(x, $($axis,)? ViewMut::new(&mut detected, [3]).expect("a view")).expect("one shape");
+            check::same_bits(&own, &detected, || stringify!($kernel).into());
+        })*};
+    }
+    same! { exp ln sigmoid log_sigmoid softplus softmax(0) log_softmax(0) }
+}
