@@ -34,7 +34,7 @@ use crate::simd::{Kernel, Ops, Simd};
 pub(crate) const TILE: usize = 1024;
 
 /// Rows shorter than this take a lane each.
-pub(crate) const SHORT: usize = 32;
+pub(crate) const SHORT: usize = 64;
 
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]

@@ -109,6 +109,10 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     let chunks = tile.chunks_exact(4 * S::N);
     let rest = chunks.remainder();
     for chunk in chunks {
+        // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
+        for line in chunk.chunks(LANES) {
+            s.prefetch(line, TILE.min(tile.len()));
+        }
         let x = load_four(s, chunk);
         let (term, below) = term(four, x, [reference; 4]);
         for k in 0..4 {

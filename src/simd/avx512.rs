@@ -180,6 +180,11 @@ impl<A: Arithmetic> Simd for Avx512<A> {
         unsafe { inner(self, kernel) }
     }
     #[inline(always)]
+    fn prefetch(self, x: &[f32], ahead: usize) {
+        // SAFETY: a prefetch is a hint that reads nothing, whatever the address; SSE is part of what `self` proves.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(ahead).cast()) }
+    }
+    #[inline(always)]
     fn from_lanes(self, x: [f32; 16]) -> __m512 {
         // SAFETY: `self` proves AVX-512; sixteen floats are read from an array of sixteen.
         unsafe { _mm512_loadu_ps(x.as_ptr()) }

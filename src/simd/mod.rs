@@ -18,6 +18,7 @@ mod avx512;
 mod backend;
 mod four;
 mod scalar;
+
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
 
@@ -129,6 +130,9 @@ pub(crate) trait Simd: Ops {
 
     /// Runs `kernel` in a function of its own, which is compiled for these instructions.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Asks for the memory that lies `ahead` elements behind the start of `x`, of which the address need not be valid.
+    fn prefetch(self, _x: &[f32], _ahead: usize) {}
 
     fn from_lanes(self, x: Self::Lanes) -> Self::F;
     fn to_lanes(self, x: Self::F) -> Self::Lanes;
