@@ -1,4 +1,9 @@
 //! Every backend of one arithmetic, in every layout, gives the same bits.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "small numbers, and rounding on purpose"
+)]
 
 mod common;
 

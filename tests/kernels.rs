@@ -1,4 +1,9 @@
 //! Every kernel against `f64`, on every backend.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "small numbers, and rounding on purpose"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! 510 cases with PyTorch's results in `f64`.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "small numbers, and rounding on purpose"
+)]
 
 mod common;
 

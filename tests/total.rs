@@ -2,15 +2,8 @@
 
 mod common;
 
-use common::{
-    backends,
-    case::{Case, Loss, Setting},
-    check::{self, LOSS, ulps},
-    generate::{Ignored, Options, binary, classes},
-    random::Random,
-    reference::Reference,
-};
-use losslanes::{Backend, BceWithLogitsLoss, CrossEntropyLoss, Total, View};
+use common::check::ulps;
+use losslanes::{CrossEntropyLoss, View};
 
 /// A running `f32` sum says 1.183.
 #[test]

@@ -87,7 +87,7 @@ fn scale<S: Ops>(s: S, t: S::F) -> S::F {
 /// which is a normal number: `n + 254` is shifted to where its upper eight bits are an exponent, ⌊n / 2⌋ + 127; what this
 /// leaves of `n` is the other one. Both multiplications are exact, but for the last one if it is subnormal.
 ///
-/// Worst error: @exp@ ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
+/// Worst error: 0.99 / 0.96 ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
     let x = s.min(s.splat(89.0), s.max(s.splat(EXP_MIN), x));
@@ -150,7 +150,7 @@ fn ln_special<S: Ops>(s: S, x: S::F, y: S::F) -> S::F {
 /// `x = 2^k (1 + f)` with 1 + f in [√½, √2): subtracting the bits of √½ makes the exponent count from there. Then
 /// [`ln_reduced`]. Subnormal inputs are scaled by 2^64 first.
 ///
-/// Worst error: @ln@ ULP. ln 1 = +0, ln 0 = -∞, ln ∞ = ∞; a negative number or NaN gives NaN.
+/// Worst error: 0.92 / 0.96 ULP. ln 1 = +0, ln 0 = -∞, ln ∞ = ∞; a negative number or NaN gives NaN.
 #[inline(always)]
 pub(crate) fn ln<S: Ops>(s: S, x: S::F) -> S::F {
     let tiny = s.lt(x, s.splat(f32::MIN_POSITIVE));
@@ -169,7 +169,7 @@ pub(crate) fn ln<S: Ops>(s: S, x: S::F) -> S::F {
 /// ln(1 + f) + c / (1 + f) to far beyond the last bit, and c (1 - f + f²) is near enough to that quotient. For a tiny `x`
 /// all of it is in the error: the result is `x`. From `k = 127` on, 2^-k is taken as 0: the error is long lost there.
 ///
-/// Worst error: @ln_1p@ ULP. ln_1p(±0) = +0, ln_1p(-1) = -∞, ln_1p(∞) = ∞; less than -1 or NaN gives NaN.
+/// Worst error: 0.95 / 0.98 ULP. `ln_1p(±0) = ±0`, `ln_1p(-1) = -∞`, `ln_1p(∞) = ∞`; less than -1 or NaN gives NaN.
 #[inline(always)]
 pub(crate) fn ln_1p<S: Ops>(s: S, x: S::F) -> S::F {
     let one = s.splat(1.0);
@@ -191,7 +191,7 @@ pub(crate) fn ln_1p<S: Ops>(s: S, x: S::F) -> S::F {
 /// As [`ln`], with no special cases: scaled by 2^64, every p but 0 is normal, and 0 (both of them: the sum with 0 turns
 /// the sign of -0) comes out below -100.
 ///
-/// Worst error: @ln_probability@ ULP.
+/// Worst error: 0.92 / 0.96 ULP.
 #[inline(always)]
 pub(crate) fn ln_probability<S: Ops>(s: S, p: S::F) -> S::F {
     let y = s.mul_add(p, s.splat(power_of_two(64)), s.splat(0.0));
@@ -206,7 +206,7 @@ pub(crate) fn ln_probability<S: Ops>(s: S, p: S::F) -> S::F {
 /// As [`ln_1p`], but here k is in [-24, 0], so that `f = (1 - p) / 2^k - 1` has a form with a single rounding, and none
 /// where k is 0: `(2^-k - 1) - p 2^-k`.
 ///
-/// Worst error: @ln_complement@ ULP.
+/// Worst error: 0.88 / 0.96 ULP.
 #[inline(always)]
 pub(crate) fn ln_complement<S: Ops>(s: S, p: S::F) -> S::F {
     let one = s.splat(1.0);
@@ -225,7 +225,7 @@ pub(crate) fn ln_complement<S: Ops>(s: S, p: S::F) -> S::F {
 /// exactly, and the quotient is corrected by them in first order; `inverse` is 1 / d, its exponent changed as an integer
 /// (nonsense if the quotient is subnormal, but then the correction rounds to 0).
 ///
-/// Worst error: @sigmoid@ ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
+/// Worst error: 1.44 / 1.44 ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
     const UNIT: i32 = 24;
@@ -284,7 +284,7 @@ fn ln_1p_exp<S: Ops>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F)) 
 
 /// `ln(1 + e^x)`, which is `max(x, 0) + ln(1 + e^-|x|)`.
 ///
-/// Worst error: @softplus@ ULP. `x` for large x, e^x down to the subnormals for x << 0 (0 already from -103.63 on), 0 for
+/// Worst error: 1.26 / 1.27 ULP. `x` for large x, e^x down to the subnormals for x << 0 (0 already from -103.63 on), 0 for
 /// -∞; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn softplus<S: Ops>(s: S, x: S::F) -> S::F {
@@ -299,26 +299,8 @@ pub(crate) fn log_sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
 
 /// `ln(1 + e^-|x|)`: [`softplus`] of `x` is this and `max(x, 0)`, that of `-x` this and `max(-x, 0)`.
 ///
-/// Worst error: @soft@ ULP.
+/// Worst error: 1.26 / 1.27 ULP.
 #[inline(always)]
 pub(crate) fn soft<S: Ops>(s: S, x: S::F) -> S::F {
     ln_1p_exp(s, x, s.splat(0.0), exp_neg_abs(s, x))
-}
-
-/// `(sigmoid(x), sigmoid(-x), soft(x))`, which share an exponential: for a loss with its gradient.
-///
-/// `1 / (1 + z)` and `z / (1 + z)` for z = e^-|x|, which change places with the sign of `x`. Both keep their digits when
-/// they are small.
-///
-/// Worst error of the first two: @pair@ ULP; the third is [`soft`].
-#[inline(always)]
-pub(crate) fn sigmoids_and_soft<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
-    let zero = s.splat(0.0);
-    let one = s.splat(1.0);
-    let parts @ (_, _, z) = exp_neg_abs(s, x);
-    let large = s.div(one, s.add(z, one));
-    let small = s.mul(z, large);
-    let negative = s.lt(x, zero);
-    let soft = ln_1p_exp(s, x, zero, parts);
-    (s.select(negative, small, large), s.select(negative, large, small), soft)
 }

@@ -200,7 +200,7 @@ impl Reduce<'_> {
     }
 }
 
-/// The largest element and `ln_1p(others)` of one row: together its log-sum-exp.
+/// The log-sum-exp of one row.
 pub(crate) struct LogSumExp<'a>(pub(crate) Rows<'a, 1>);
 
 impl Kernel for LogSumExp<'_> {
@@ -219,7 +219,11 @@ impl RowKernel for LogSumExp<'_> {
     fn run<S: Simd, L: Layout>(self, s: S) -> f32 {
         let mut run = self.0.grid.start();
         let partition = L::new().partition::<S, false, 1>(s, &self.0, &mut run, 0, 1, &[]);
-        let lse = s.add(partition.max, math::ln_1p(s, partition.others));
-        s.to_lanes(lse).as_ref().first().copied().unwrap_or(f32::NEG_INFINITY)
+        let first = |x: S::F| s.to_lanes(x).as_ref().first().copied();
+        match (first(partition.max), first(partition.others)) {
+            // One value for the whole row.
+            (Some(max), Some(others)) => max + libm::log1pf(others),
+            _ => f32::NEG_INFINITY,
+        }
     }
 }

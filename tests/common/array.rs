@@ -69,7 +69,7 @@ impl<T: Copy> Array<T> {
     pub fn along<U: Copy + Default>(&self, axis: usize, f: impl Fn(&[T]) -> Vec<U>) -> Vec<U> {
         let mut result = vec![U::default(); self.data.len()];
         let inner: usize = self.shape[axis + 1..].iter().product();
-        for start in (0..self.data.len()).filter(|i| i / inner % self.shape[axis] == 0) {
+        for start in (0..self.data.len()).filter(|i| (i / inner).is_multiple_of(self.shape[axis])) {
             let places = (start..).step_by(inner).take(self.shape[axis]);
             let row: Vec<T> = places.clone().map(|at| self.data[at]).collect();
             places.zip(f(&row)).for_each(|(at, x)| result[at] = x);

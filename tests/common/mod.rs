@@ -1,6 +1,11 @@
 //! What all test binaries share: a case with its reference, the layouts and backends to run it in, and the bounds.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "f64 to f32 and sizes, on purpose")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "f64 to f32 and sizes, on purpose"
+)]
 
 pub mod array;
 pub mod backends;

@@ -1,0 +1,86 @@
+//! The data of the cases: the same in every run.
+
+use super::{Bench, Case, Function, Layout, Work};
+
+/// Sebastiano Vigna's `SplitMix64`.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Above 0 and below 1.
+    #[expect(clippy::cast_precision_loss, reason = "24 bits fit")]
+    fn uniform(&mut self) -> f32 {
+        ((self.next() >> 41) as f32 + 0.5) / 8_388_608.0
+    }
+
+    /// Two numbers of the standard normal distribution.
+    fn normal(&mut self) -> [f32; 2] {
+        let (sin, cos) = (core::f32::consts::TAU * self.uniform()).sin_cos();
+        let radius = (-2.0 * self.uniform().ln()).sqrt();
+        [radius * cos, radius * sin]
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
+    }
+}
+
+pub(super) fn bench(case: Case) -> Bench {
+    let mut random = Random(case.elements() as u64);
+    let [_, c, h, w] = case.shape;
+    let (strides, len) = layout(case);
+
+    // Logits are N(0, 1) * 3.
+    let mut x: Vec<f32> = (0..len.div_ceil(2)).flat_map(|_| random.normal()).map(|x| 3.0 * x).collect();
+    x.truncate(len);
+    let mut targets = Vec::new();
+    let mut weight = Vec::new();
+    match case.work {
+        Work::Classes { weight: true, .. } => weight = (0..c).map(|_| 0.5 + random.uniform()).collect(),
+        Work::Classes { .. } | Work::ClassesEach | Work::Softmax { .. } => {}
+        Work::Probabilities => {
+            assert!(matches!(case.layout, Layout::RowMajor) && h * w == 1, "the rows are normalised in place");
+            targets = (0..len).map(|_| random.uniform()).collect();
+            for row in targets.chunks_exact_mut(c) {
+                let sum: f32 = row.iter().sum();
+                row.iter_mut().for_each(|t| *t /= sum);
+            }
+        }
+        Work::BceWithLogits { .. } | Work::BceWithLogitsEach => {
+            targets = (0..len).map(|_| random.uniform().round()).collect();
+            weight = vec![2.5];
+        }
+        Work::Bce => {
+            x.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
+            targets = (0..len).map(|_| random.uniform().round()).collect();
+        }
+        Work::Map(Function::Ln) => x.iter_mut().for_each(|x| *x = x.exp()),
+        Work::Map(_) => {}
+        Work::Reduce(_) => weight = vec![x.iter().copied().fold(f32::NEG_INFINITY, f32::max)],
+    }
+    let classes = (0..case.rows()).map(|_| i64::try_from(random.below(c)).expect("a class")).collect();
+    let results = match case.work {
+        Work::Map(_) | Work::Softmax { .. } | Work::BceWithLogitsEach => case.elements(),
+        Work::ClassesEach => case.rows(),
+        _ => 1,
+    };
+    Bench { case, x, strides, classes, targets, weight, out: vec![0.0; results], expected: Vec::new() }
+}
+
+/// The strides of a case, and how many elements they span.
+fn layout(case: Case) -> ([isize; 4], usize) {
+    let [n, c, h, w] = case.shape;
+    let (strides, len) = match case.layout {
+        Layout::RowMajor => ([c * h * w, h * w, w, 1], n * c * h * w),
+        Layout::Padded => ([c * h * w + 24, h * w, w, 1], n * (c * h * w + 24)),
+        Layout::Transposed => ([1, n, n * c, n * c * h], n * c * h * w),
+        Layout::Step2 => ([2 * c * h * w, 2 * h * w, 2 * w, 2], 2 * n * c * h * w),
+    };
+    (strides.map(usize::cast_signed), len)
+}

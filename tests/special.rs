@@ -1,0 +1,201 @@
+//! NaN, infinities, masked classes, confident rows, and nothing at all.
+
+use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, NllLoss, Total, View, ViewMut};
+
+mod common;
+
+use common::backends;
+
+const INF: f32 = f32::INFINITY;
+
+fn view<T, const D: usize>(data: &[T], shape: [usize; D]) -> View<'_, T, D> {
+    View::new(data, shape).expect("a slice of the shape's size")
+}
+
+/// The losses of rows of `classes` logits.
+fn rows(loss: CrossEntropyLoss<'_>, logits: &[f32], classes: usize, targets: &[i64]) -> Vec<f32> {
+    let mut out = vec![0.0; targets.len()];
+    let to = ViewMut::new(&mut out, [targets.len()]).expect("a slice of the shape's size");
+    loss.none(view(logits, [targets.len(), classes]), view(targets, [targets.len()]), to).expect("valid arguments");
+    out
+}
+
+fn probabilities(loss: CrossEntropyLoss<'_>, logits: &[f32], targets: &[f32]) -> f32 {
+    let shape = [1, logits.len()];
+    loss.sum(view(logits, shape), view(targets, shape)).expect("valid arguments")
+}
+
+fn for_each_backend(test: impl Fn(Backend)) {
+    backends::all().for_each(test);
+}
+
+#[test]
+fn a_nan_stays_in_its_row() {
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        for classes in [1, 2, 5, 16, 33, 100, 1500] {
+            for bad in [f32::NAN, -f32::NAN, f32::from_bits(0x7fc0_0001), f32::from_bits(0xff80_0001), INF] {
+                let mut logits = vec![0.5; 40 * classes];
+                logits[17 * classes + classes / 2] = bad;
+                let got = rows(loss, &logits, classes, &[0; 40]);
+                let clean = rows(loss, &vec![0.5; classes], classes, &[0]);
+                for (row, &x) in got.iter().enumerate() {
+                    assert_eq!(x.is_nan(), row == 17, "{backend}: row {row} of {classes} classes, {bad}");
+                    assert!(row == 17 || x.to_bits() == clean[0].to_bits());
+                }
+                // Unless the row is ignored.
+                let mut targets = [0; 40];
+                targets[17] = -100;
+                let got = rows(loss, &logits, classes, &targets);
+                assert_eq!(got[17].to_bits(), 0);
+                assert!(got.iter().all(|x| x.is_finite()));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_nan_stays_in_its_element() {
+    for_each_backend(|backend| {
+        for at in [0, 15, 16, 99] {
+            let (mut x, t) = ([0.5; 100], [0.25; 100]);
+            x[at] = f32::NAN;
+            let (x, t) = (view(&x, [100]), view(&t, [100]));
+            let mut out = [0.0; 100];
+            BceLoss::new().on(backend).none(x, t, ViewMut::new(&mut out, [100]).expect("100")).expect("valid");
+            assert!(out.iter().enumerate().all(|(i, x)| x.is_nan() == (i == at)), "{backend}");
+            let loss = BceWithLogitsLoss::new().on(backend);
+            loss.none(x, t, ViewMut::new(&mut out, [100]).expect("100")).expect("valid");
+            assert!(out.iter().enumerate().all(|(i, x)| x.is_nan() == (i == at)), "{backend}");
+        }
+    });
+}
+
+#[test]
+fn masked_classes() {
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        for classes in [2, 7, 16, 40, 2000] {
+            // One class is left: certain, or masked itself.
+            let mut logits = vec![-INF; classes];
+            logits[1] = 3.0;
+            assert_eq!(rows(loss, &logits, classes, &[1]), [0.0], "{backend}");
+            assert_eq!(rows(loss, &logits, classes, &[0]), [INF], "{backend}");
+            // Two are left.
+            logits[0] = 3.0;
+            let got = rows(loss, &logits, classes, &[1])[0];
+            assert!((got - std::f32::consts::LN_2).abs() < 1e-6, "{backend}: {got}");
+            // None.
+            assert!(rows(loss, &vec![-INF; classes], classes, &[0])[0].is_nan(), "{backend}");
+        }
+        // A whole tile of a long row is masked, before the rest and after it.
+        for start in [0, 3000] {
+            let mut logits = vec![-INF; 6000];
+            logits[start + 1000..start + 1002].fill(7.0);
+            let got = rows(loss, &logits, 6000, &[i64::try_from(start).expect("small") + 1001])[0];
+            assert!((got - std::f32::consts::LN_2).abs() < 1e-6, "{backend}: {got}");
+        }
+    });
+}
+
+#[test]
+fn zero_times_infinity_is_zero_for_a_target_of_zero() {
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        let got = probabilities(loss, &[0.0, -INF, 0.0], &[0.5, 0.0, 0.5]);
+        assert!((got - std::f32::consts::LN_2).abs() < 1e-6, "{backend}: {got}");
+        assert_eq!(probabilities(loss, &[0.0, -INF, 0.0], &[0.5, 0.5, 0.0]), INF, "{backend}");
+        assert_eq!(probabilities(loss.label_smoothing(0.1), &[0.0, -INF], &[1.0, 0.0]), INF, "{backend}");
+        let binary = |x: f32, t: f32| {
+            BceWithLogitsLoss::new().on(backend).sum(view(&[x], [1]), view(&[t], [1])).expect("valid arguments")
+        };
+        assert_eq!([binary(INF, 1.0), binary(-INF, 0.0)], [0.0, 0.0], "{backend}");
+        assert_eq!([binary(INF, 0.0), binary(-INF, 1.0), binary(INF, 0.5)], [INF; 3], "{backend}");
+        let bce =
+            |p: f32, t: f32| BceLoss::new().on(backend).sum(view(&[p], [1]), view(&[t], [1])).expect("valid arguments");
+        assert_eq!([bce(0.0, 0.0), bce(1.0, 1.0), bce(0.0, 1.0), bce(1.0, 0.0)], [0.0, 0.0, 100.0, 100.0], "{backend}");
+        assert_eq!([bce(-0.0, 0.0), bce(-0.0, 1.0)], [0.0, 100.0], "{backend}");
+    });
+}
+
+/// Every other implementation gives 0 from a margin of 17 on.
+#[test]
+fn confident_predictions_keep_their_digits() {
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        for margin in 0_u8..=86 {
+            for offset in [0.0, 1000.0, 10_000.0] {
+                let margin = f32::from(margin);
+                let exact = (2.0 * f64::from(-margin).exp()).ln_1p();
+                let logits = [offset - margin, offset, offset - margin];
+                let got = rows(loss, &logits, 3, &[1])[0];
+                assert!((f64::from(got) - exact).abs() <= 4e-6 * exact, "{backend}: {got:e} for {exact:e}");
+                let one_hot = probabilities(loss, &logits, &[0.0, 1.0, 0.0]);
+                assert!((f64::from(one_hot) - exact).abs() <= 4e-6 * exact, "{backend}: {one_hot:e} for {exact:e}");
+            }
+        }
+        // Down to the smallest float.
+        let got = rows(loss, &[0.0, 100.0], 2, &[1])[0];
+        assert_eq!(got.to_bits(), 27, "{backend}: {got:e} for 3.72e-44");
+        let binary = BceWithLogitsLoss::new().on(backend).sum(view(&[-20.0], [1]), view(&[0.0], [1]));
+        assert!(binary.is_ok_and(|x| (x - 2.061_153_6e-9).abs() < 1e-15), "{backend}");
+    });
+}
+
+#[test]
+fn nothing() {
+    let is_nothing = |total: Total| total.sum().to_bits() == 0 && total.mean().is_nan() && total.denominator() == 0.0;
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        let no_labels: [i64; 0] = [];
+        for shape in [[0, 3], [0, 0]] {
+            let got = loss.total(view(&[], shape), view(&no_labels, [0])).expect("valid arguments");
+            assert!(is_nothing(got), "{backend}");
+        }
+        let images = view(&[], [2, 3, 0, 5]);
+        assert!(loss.total(images, view(&no_labels, [2, 0, 5])).is_ok_and(is_nothing));
+        assert!(loss.total(images, images).is_ok_and(is_nothing));
+        assert!(NllLoss::new().on(backend).total(images, view(&no_labels, [2, 0, 5])).is_ok_and(is_nothing));
+        assert!(BceLoss::new().on(backend).total(images, images).is_ok_and(is_nothing));
+        assert!(BceWithLogitsLoss::new().on(backend).total(images, images).is_ok_and(is_nothing));
+        // All ignored.
+        let logits = view(&[1.0; 6], [2, 3]);
+        assert!(loss.total(logits, view(&[-100, -100], [2])).is_ok_and(is_nothing));
+        // Rows without classes: no loss, but rows.
+        let mut out = [1.0; 4];
+        let empty = view::<f32, 2>(&[], [4, 0]);
+        loss.none(empty, empty, ViewMut::new(&mut out, [4]).expect("4")).expect("valid");
+        assert_eq!(out, [0.0; 4]);
+        assert_eq!(loss.mean(empty, empty), Ok(0.0));
+        assert!(loss.sum(empty, view(&[0; 4], [4])).is_err());
+        assert!(loss.total(empty, view(&[-100; 4], [4])).is_ok_and(is_nothing));
+    });
+}
+
+#[test]
+fn one_class_one_row_one_element() {
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        assert_eq!(loss.mean(view(&[5.0], [1]), view(&[0_u8], [])), Ok(0.0));
+        assert_eq!(loss.mean(view(&[-5.0], [1, 1]), view(&[0_u8], [1])), Ok(0.0));
+        assert_eq!(loss.mean(view(&[-5.0], [1, 1]), view(&[1.0], [1, 1])), Ok(0.0));
+        let scalar = view(&[0.0], []);
+        let half = BceWithLogitsLoss::new().on(backend).mean(scalar, view(&[0.5], []));
+        assert!(half.is_ok_and(|x| (x - std::f32::consts::LN_2).abs() < 1e-7));
+    });
+}
+
+/// Subnormal logits are nothing special, and differences of huge ones are exact.
+#[test]
+fn extreme_logits() {
+    for_each_backend(|backend| {
+        let loss = CrossEntropyLoss::new().on(backend);
+        let tiny = f32::from_bits(1);
+        let got = rows(loss, &[tiny, -tiny, 0.0, -0.0], 4, &[2])[0];
+        assert!((got - 4_f32.ln()).abs() < 2e-7, "{backend}: {got}");
+        assert_eq!(rows(loss, &[f32::MAX, f32::MIN], 2, &[0]), [0.0], "{backend}");
+        assert_eq!(rows(loss, &[f32::MAX, f32::MIN], 2, &[1]), [INF], "{backend}");
+        let got = rows(loss, &[f32::MAX, f32::MAX], 2, &[1])[0];
+        assert!((got - std::f32::consts::LN_2).abs() < 1e-7, "{backend}: {got}");
+    });
+}
