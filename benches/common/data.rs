@@ -26,6 +26,7 @@ impl Random {
         [radius * cos, radius * sin]
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "below `end`")]
     fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
