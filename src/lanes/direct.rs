@@ -27,11 +27,16 @@ impl Layout for Direct {
         labels: &[usize],
     ) -> Partition<S::F> {
         let logit = rows.pick(s, run, i, labels);
+        rows.grid.seek(run, i);
+        let row = rows.grid.offset(run, 0, i);
         let mut run = *run;
         let load = always(
             #[inline(always)]
             move |class: usize, (): ()| {
                 let shift = rows.stride.wrapping_mul(class.cast_signed());
+                if S::N == 1 {
+                    return s.splat(rows.logits.get(row.wrapping_add_signed(shift)).copied().unwrap_or(0.0));
+                }
                 rows.grid.load(s, &mut run, 0, rows.logits, i, count, shift, 0.0)
             },
         );
