@@ -86,7 +86,14 @@ fn masked_classes() {
             let got = rows(loss, &logits, classes, &[1])[0];
             assert!((got - std::f32::consts::LN_2).abs() < 1e-6, "{backend}: {got}");
             // None.
-            assert!(rows(loss, &vec![-INF; classes], classes, &[0])[0].is_nan(), "{backend}");
+            let none = vec![-INF; classes];
+            assert!(rows(loss, &none, classes, &[0])[0].is_nan(), "{backend}");
+            assert!(rows(loss.label_smoothing(1.0), &none, classes, &[0])[0].is_nan(), "{backend}");
+            for target in [0.0, 1.0] {
+                assert!(probabilities(loss, &none, &vec![target; classes]).is_nan(), "{backend}");
+                logits[0] = INF;
+                assert!(probabilities(loss, &logits, &vec![target; classes]).is_nan(), "{backend}");
+            }
         }
         // A whole tile of a long row is masked, before the rest and after it.
         for start in [0, 3000] {

@@ -52,10 +52,11 @@ pub(crate) struct Partition<F> {
 }
 
 impl<F: Copy> Partition<F> {
-    /// `lse - max = ln_1p(others)`; NaN where the maximum is infinite, since then there is no loss.
+    /// `lse - max = ln_1p(others)`. With a maximum of `+∞` that is NaN; with nothing but `-∞` it is `-∞`, which makes a NaN
+    /// of every loss: the other terms are `+∞`, NaN, or this times 0.
     #[inline(always)]
     pub(crate) fn log_others<S: Ops<F = F>>(&self, s: S) -> F {
-        s.add(math::ln_1p(s, self.others), s.sub(self.max, self.max))
+        math::ln_1p(s, self.others)
     }
 
     /// `Σ q_c (lse - x_c)`.
