@@ -6,7 +6,7 @@ use core::arch::x86::*;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Arithmetic, Block, Kernel, Ops, Simd};
+use super::{Block, Kernel, Ops, Simd, arithmetic::Arithmetic};
 
 /// Eight lanes; proves that the CPU has AVX2 and FMA. With the arithmetic `A`.
 #[derive(Clone, Copy)]

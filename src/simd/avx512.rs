@@ -6,7 +6,7 @@ use core::arch::x86::*;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Arithmetic, Block, Kernel, Ops, Simd};
+use super::{Block, Kernel, Ops, Simd, arithmetic::Arithmetic};
 
 /// Sixteen lanes; proves that the CPU has AVX-512 F, VL, BW and DQ. With the arithmetic `A`.
 #[derive(Clone, Copy)]

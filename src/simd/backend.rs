@@ -132,7 +132,11 @@ impl Backend {
     #[cfg(target_feature = "sse2")]
     #[inline]
     fn run_avx<K: Kernel>(self, kernel: K) -> K::Output {
-        use super::{Fused, Portable, avx2::Avx2, avx512::Avx512};
+        use super::{
+            arithmetic::{Fused, Portable},
+            avx2::Avx2,
+            avx512::Avx512,
+        };
 
         // SAFETY: `detect` and `available`, the only functions that make a `Backend` with these sets of instructions,
         // do so only after `has` found them on this CPU.

@@ -11,6 +11,8 @@
 //! register. The sixteen lane sums are combined in one fixed tree: `j` with `j + 8`, then `+ 4`, `+ 2`, `+ 1`. So
 //! the result has the same bits for every `N`, and every backend of one arithmetic agrees with every other.
 
+#[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
+mod arithmetic;
 #[cfg(target_feature = "sse2")]
 mod avx2;
 #[cfg(target_feature = "sse2")]
@@ -31,27 +33,6 @@ pub(crate) const LANES: usize = 16;
 
 /// Sixteen consecutive numbers: one for each virtual lane.
 pub(crate) type Block = [f32; LANES];
-
-/// Whether [`Simd::mul_add`] rounds once or twice.
-pub(crate) trait Arithmetic: Copy {
-    const FUSED: bool;
-}
-
-/// One rounding for a multiplication and the addition after it. Needs FMA hardware.
-#[derive(Clone, Copy)]
-pub(crate) struct Fused;
-
-/// Every multiplication and every addition rounds by itself: IEEE 754 operations that every CPU has.
-#[derive(Clone, Copy)]
-pub(crate) struct Portable;
-
-impl Arithmetic for Fused {
-    const FUSED: bool = true;
-}
-
-impl Arithmetic for Portable {
-    const FUSED: bool = false;
-}
 
 /// Operations on vectors of floats, without memory: all that the elementary functions need.
 ///

@@ -7,7 +7,10 @@ use core::marker::PhantomData;
 
 use wide::{bytemuck::cast, f32x4, i32x4};
 
-use super::{Arithmetic, Block, Kernel, Ops, Portable, Simd};
+use super::{
+    Block, Kernel, Ops, Simd,
+    arithmetic::{Arithmetic, Portable},
+};
 
 /// Four lanes of `wide`, with the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -19,7 +22,7 @@ impl Wide<Portable> {
 }
 
 #[cfg(any(target_feature = "fma", target_arch = "aarch64"))]
-impl Wide<super::Fused> {
+impl Wide<super::arithmetic::Fused> {
     /// Only in a build with FMA, where `f32x4::mul_add` rounds once.
     pub(crate) const FUSED: Self = Self(PhantomData);
 }
