@@ -2,7 +2,7 @@
 
 use super::{
     grid::Run,
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count},
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always},
     sum::tree,
 };
 use crate::simd::{Group, LANES, Simd};
@@ -108,16 +108,16 @@ fn tile<S: Simd, const CROSS: bool>(
         |lane| {
             let mut sums = zero;
             for class in (start.wrapping_add(lane)..start.wrapping_add(len)).step_by(LANES) {
-                let x = load(class, ());
-                sums.take(s, x, reference);
+                let d = s.sub(load(class, ()), reference);
+                sums.take(s, d);
                 if CROSS {
-                    sums.take_cross(s, cross(class, s.sub(reference, x)));
+                    sums.take_cross(s, cross(class, s.neg(d)));
                 }
             }
             sums
         },
         #[inline(always)]
-        |a, b| a.join::<S, CROSS>(s, b),
+        |a, b| a.join::<CROSS>(s, b),
     );
-    state.leave::<S, CROSS>(s, sums, s.splat(small_count(len)));
+    state.leave::<S, CROSS>(s, sums, sums.ties(s, len));
 }

@@ -1,6 +1,6 @@
 //! Some rows, packed so that each takes a lane and neighbouring classes are neighbours in the cache.
 
-use super::partition::{Partition, State, Sums, small_count, term};
+use super::partition::{Partition, State, Sums, Term};
 use crate::simd::{Block, Group, LANES, Simd};
 
 /// The logits of some rows: `step` blocks for each class, one after the other.
@@ -66,21 +66,20 @@ impl<const BLOCKS: usize> Panel<BLOCKS> {
         let reference = state.enter::<G, CROSS>(g, 0, max);
         let label = as_floats(s, g, labels);
         let (mut number, mut logit) = (zero, zero);
-        let mut sums = Sums::zero(g);
+        let mut below = g.int(0);
         let mut lanes = [(zero, zero); LANES];
         for class in 0..classes {
             let x = self.load(s, g, class, first);
             logit = g.select(g.eq(number, label), x, logit);
             number = g.add(number, one);
-            let (mut term, below) = term(g, x, reference);
-            sums.add(g, zero, below);
+            let d = g.sub(x, reference);
+            let term = Term::new(g, d);
+            below = g.int_add(below, term.below);
             // The first sixteen classes make place for the sums of classes that are sixteen apart.
-            if class >= LANES {
-                term = g.add(self.load(s, g, class % LANES, first), term);
-            }
-            self.store(s, g, class % LANES, first, term);
+            let sum = if class >= LANES { self.load(s, g, class % LANES, first) } else { zero };
+            self.store(s, g, class % LANES, first, term.add_to(g, sum));
             if CROSS {
-                let (term, q) = cross(class, g.sub(reference, x));
+                let (term, q) = cross(class, g.neg(d));
                 let (cross, mass) = &mut lanes[class % LANES];
                 (*cross, *mass) = (g.add(*cross, term), g.add(*mass, q));
             }
@@ -97,9 +96,9 @@ impl<const BLOCKS: usize> Panel<BLOCKS> {
                 }
             }
         }
-        sums.sum = self.load(s, g, 0, first);
-        (sums.cross, sums.mass) = lanes[0];
-        state.leave::<G, CROSS>(g, sums, g.splat(small_count(classes)));
+        let (cross, mass) = lanes[0];
+        let sums = Sums { sum: self.load(s, g, 0, first), below, cross, mass };
+        state.leave::<G, CROSS>(g, sums, sums.ties(g, classes));
         Partition { logit, ..state.finish(g) }
     }
 }

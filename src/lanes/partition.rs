@@ -135,27 +135,27 @@ impl Cross<'_> {
 
 /// The sums over one tile, or over some of its lanes.
 #[derive(Clone, Copy)]
-pub(crate) struct Sums<F> {
+pub(crate) struct Sums<O: Ops> {
     /// Exponentials of what is below the reference, scaled by 2^60 (see [`math::exp_term`]).
-    pub(crate) sum: F,
-    /// How many are below the reference.
-    pub(crate) below: F,
-    pub(crate) cross: F,
-    pub(crate) mass: F,
+    pub(crate) sum: O::F,
+    /// How many are below the reference, negative.
+    pub(crate) below: O::I,
+    pub(crate) cross: O::F,
+    pub(crate) mass: O::F,
 }
 
-impl<F: Copy> Sums<F> {
+impl<O: Ops> Sums<O> {
     #[inline(always)]
-    pub(crate) fn zero<S: Ops<F = F>>(s: S) -> Self {
+    pub(crate) fn zero(s: O) -> Self {
         let zero = s.splat(0.0);
-        Self { sum: zero, below: zero, cross: zero, mass: zero }
+        Self { sum: zero, below: s.int(0), cross: zero, mass: zero }
     }
 
     #[inline(always)]
-    pub(crate) fn join<S: Ops<F = F>, const CROSS: bool>(self, s: S, other: Self) -> Self {
+    pub(crate) fn join<const CROSS: bool>(self, s: O, other: Self) -> Self {
         let mut joined = self;
         joined.sum = s.add(self.sum, other.sum);
-        joined.below = s.add(self.below, other.below);
+        joined.below = s.int_add(self.below, other.below);
         if CROSS {
             joined.cross = s.add(self.cross, other.cross);
             joined.mass = s.add(self.mass, other.mass);
@@ -163,37 +163,55 @@ impl<F: Copy> Sums<F> {
         joined
     }
 
-    /// Adds the exponentials of `x`.
+    /// Adds the exponentials of `d`, logits relative to the reference.
     #[inline(always)]
-    pub(crate) fn take<S: Ops<F = F>>(&mut self, s: S, x: F, reference: F) {
-        let (term, below) = term(s, x, reference);
-        self.add(s, term, below);
+    pub(crate) fn take(&mut self, s: O, d: O::F) {
+        self.add(s, Term::new(s, d));
     }
 
-    /// Adds what [`term`] gave.
     #[inline(always)]
-    pub(crate) fn add<S: Ops<F = F>>(&mut self, s: S, term: F, below: S::M) {
-        self.sum = s.add(self.sum, term);
-        self.below = s.select(below, s.add(self.below, s.splat(1.0)), self.below);
+    pub(crate) fn add(&mut self, s: O, term: Term<O>) {
+        self.sum = term.add_to(s, self.sum);
+        self.below = s.int_add(self.below, term.below);
+    }
+
+    /// How many of `len` are equal to the reference.
+    #[inline(always)]
+    pub(crate) fn ties(&self, s: O, len: usize) -> O::F {
+        s.add(s.splat(small_count(len)), s.to_float(self.below))
     }
 
     /// Adds a term of the weighted sum and its coefficient.
     #[inline(always)]
-    pub(crate) fn take_cross<S: Ops<F = F>>(&mut self, s: S, (term, q): (F, F)) {
+    pub(crate) fn take_cross(&mut self, s: O, (term, q): (O::F, O::F)) {
         self.cross = s.add(self.cross, term);
         self.mass = s.add(self.mass, q);
     }
 }
 
-/// The exponential of `x` relative to `reference`, scaled, and whether it is below that. What is not below adds 0.
-#[inline(always)]
-pub(crate) fn term<S: Ops>(s: S, x: S::F, reference: S::F) -> (S::F, S::M) {
-    let zero = s.splat(0.0);
-    let d = s.sub(x, reference);
-    let below = s.lt(d, zero);
-    let (p, scale) = math::exp_term(s, d);
-    // The scale is 0 for the reference itself, and for a NaN, whose product is a NaN all the same.
-    (s.mul(p, s.select(below, scale, zero)), below)
+/// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.
+#[derive(Clone, Copy)]
+pub(crate) struct Term<O: Ops> {
+    pub(crate) p: O::F,
+    pub(crate) scale: O::F,
+    /// −1 where the logit is below the reference, else 0.
+    pub(crate) below: O::I,
+}
+
+impl<O: Ops> Term<O> {
+    /// Of `d = x - reference`, of which the reference itself gives +0 and nothing else does (see [`finite`]).
+    #[inline(always)]
+    pub(crate) fn new(s: O, d: O::F) -> Self {
+        let below = s.shr::<31>(s.bits(d));
+        let (p, scale) = math::exp_term(s, d);
+        // The scale is 0 for the reference itself, and for some NaN, whose product is a NaN all the same.
+        Self { p, scale: s.from_bits(s.int_and(s.bits(scale), below)), below }
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_to(self, s: O, sum: O::F) -> O::F {
+        s.mul_add(self.p, self.scale, sum)
+    }
 }
 
 /// The state between two tiles of `N` rows.
@@ -241,11 +259,11 @@ impl<F: Copy> State<F> {
         finite(s, self.max)
     }
 
-    /// Adds the sums of the tile, which has `len` classes.
+    /// Adds the sums of the tile, in which so many are equal to the reference.
     #[inline(always)]
-    pub(crate) fn leave<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<F>, len: F) {
+    pub(crate) fn leave<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<S>, ties: F) {
         self.sum = s.add(self.sum, sums.sum);
-        self.ties = s.add(self.ties, s.sub(len, sums.below));
+        self.ties = s.add(self.ties, ties);
         if CROSS {
             self.cross = s.add(self.cross, sums.cross);
             self.mass = s.add(self.mass, sums.mass);
@@ -260,10 +278,12 @@ impl<F: Copy> State<F> {
     }
 }
 
-/// The maximum, but 0 where it is −∞.
+/// The maximum, but +0 where it is −∞ or −0: the difference of equal numbers is +0, and that of −0 and +0 is not, so that
+/// the same logits are below the reference whichever zero was found to be the maximum.
 #[inline(always)]
 fn finite<S: Ops>(s: S, max: S::F) -> S::F {
-    s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), s.splat(0.0), max)
+    let zero = s.splat(0.0);
+    s.add(s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), zero, max), zero)
 }
 
 /// A way through the rows, with the memory that it needs.

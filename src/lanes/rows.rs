@@ -2,7 +2,7 @@
 
 use super::{
     grid::{Run, first_lanes},
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always, small_count, term},
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, always, small_count},
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
@@ -113,23 +113,23 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
         for line in chunk.chunks(LANES) {
             s.prefetch(line, TILE.min(tile.len()));
         }
-        let x = load_four(s, chunk);
-        let (term, below) = term(four, x, [reference; 4]);
+        let d = four.sub(load_four(s, chunk), [reference; 4]);
+        let Term { p, scale, below } = Term::new(four, d);
         for k in 0..4 {
             let sums = &mut groups[k % count % 4];
-            sums.add(s, term[k], below[k]);
+            sums.add(s, Term { p: p[k], scale: scale[k], below: below[k] });
             if CROSS {
-                sums.take_cross(s, cross(class, s.sub(reference, x[k])));
+                sums.take_cross(s, cross(class, s.neg(d[k])));
             }
             class = class.wrapping_add(S::N);
         }
     }
     for (part, k) in rest.chunks(S::N).zip((0..count).cycle()) {
-        let x = s.load_part(part, f32::NEG_INFINITY);
+        let d = s.sub(s.load_part(part, f32::NEG_INFINITY), reference);
         let sums = &mut groups[k % 4];
-        sums.take(s, x, reference);
+        sums.take(s, d);
         if CROSS {
-            let (term, q) = cross(class, s.sub(reference, x));
+            let (term, q) = cross(class, s.neg(d));
             sums.take_cross(s, (first_lanes(s, term, part.len()), first_lanes(s, q, part.len())));
         }
         class = class.wrapping_add(S::N);
@@ -137,17 +137,18 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     let [a, b, c, d] = groups;
     let sums = match count {
         1 => a,
-        2 => a.join::<S, CROSS>(s, b),
-        _ => a.join::<S, CROSS>(s, c).join::<S, CROSS>(s, b.join::<S, CROSS>(s, d)),
+        2 => a.join::<CROSS>(s, b),
+        _ => a.join::<CROSS>(s, c).join::<CROSS>(s, b.join::<CROSS>(s, d)),
     };
     // The lanes behind the end held −∞, which is below the reference.
     let lanes = tile.len().next_multiple_of(S::N);
-    let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), below: s.splat(s.reduce_add(sums.below)), ..sums };
+    let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), ..sums };
     if CROSS {
         whole.cross = s.splat(s.reduce_add(sums.cross));
         whole.mass = s.splat(s.reduce_add(sums.mass));
     }
-    state.leave::<S, CROSS>(s, whole, s.splat(small_count(lanes)));
+    let below = s.reduce_add(s.to_float(sums.below));
+    state.leave::<S, CROSS>(s, whole, s.splat(small_count(lanes) + below));
 }
 
 /// Four vectors of a chunk.
