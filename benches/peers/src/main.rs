@@ -2,8 +2,8 @@
 //! how many times the time of losslanes that is. `-`: it has no such function; `wrong`: its result is.
 //!
 //! ```text
-//! cd benches/peers && taskset -c 1 cargo run --release         # everything, in two minutes
-//! taskset -c 1 cargo run --release -- softmax --seconds 1      # cases by parts of their names, with less noise
+//! cd benches/peers && taskset -c 1 cargo run --release --features burn         # burn takes ten minutes to compile
+//! taskset -c 1 cargo run --release -- softmax --seconds 1                      # some cases, without burn, less noise
 //! ```
 //!
 //! All of it, losslanes too, is compiled for the CPU of the machine (`.cargo/config.toml`).

@@ -2,6 +2,8 @@
 //!
 //! A further case, such as forward and backward, is a further arm in those modules that have it.
 
+#[cfg(feature = "burn")]
+mod burn;
 mod candle;
 mod rten;
 mod wide;
@@ -25,6 +27,8 @@ pub(crate) const PEERS: &[Peer] = &[
     Peer { name: "wide", start: wide::start },
     Peer { name: "rten-vecmath", start: rten::start },
     Peer { name: "candle", start: candle::start },
+    #[cfg(feature = "burn")]
+    Peer { name: "burn (flex)", start: burn::start },
 ];
 
 /// One case of an implementation.
