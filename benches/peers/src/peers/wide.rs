@@ -56,8 +56,13 @@ fn maximum(x: &[f32]) -> f32 {
 
 #[inline]
 fn map(x: &[f32], out: &mut [f32], function: impl Fn(f32x16) -> f32x16) {
-    for (out, x) in out.chunks_mut(16).zip(lanes(x, 0.0)) {
-        out.copy_from_slice(&function(x).to_array()[..out.len()]);
+    let (blocks, rest) = out.as_chunks_mut();
+    let mut vectors = lanes(x, 0.0).map(function);
+    for (out, x) in blocks.iter_mut().zip(&mut vectors) {
+        *out = x.to_array();
+    }
+    if let Some(last) = vectors.next() {
+        rest.copy_from_slice(&last.to_array()[..rest.len()]);
     }
 }
 
