@@ -18,7 +18,7 @@ use common::{Bench, Case, clock};
 use peers::{Job, PEERS};
 
 /// Those of the benchmarks' cases that others have as well.
-const CASES: [&str; 16] = [
+const CASES: [&str; 17] = [
     "ce/1x1000",
     "ce/65536x2",
     "ce/65536x10",
@@ -32,6 +32,7 @@ const CASES: [&str; 16] = [
     "exp/100000",
     "sigmoid/100000",
     "softplus/100000",
+    "softmax/1x1000",
     "softmax/100x1000",
     "log_softmax/1x1000",
     "log_softmax/100x1000",
