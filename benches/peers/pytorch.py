@@ -1,7 +1,7 @@
 """PyTorch, eager and compiled, on one thread: ns per element of the benchmarks' cases, the shortest of many calls.
 
     pip install torch==2.15.0 numpy                        # in a virtual environment; compiling needs g++
-    taskset -c 1 python benches/peers/pytorch.py           # everything, in ten minutes
+    taskset -c 1 python benches/peers/pytorch.py           # everything, in some minutes
     SECONDS=1 taskset -c 1 python benches/peers/pytorch.py ce_grad/ softmax    # some cases, less noise
 
 A case `…_grad` is the loss and its gradient with respect to the input. Results are compared with those in float64. The
