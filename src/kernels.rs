@@ -15,6 +15,7 @@ use crate::{
         softmax,
     },
     loss::shape::check,
+    simd::Compiled,
     view::Layout,
 };
 
@@ -272,8 +273,10 @@ impl Kernels {
             let rank_zero = Layout { offset: x.layout().offset, shape: [], strides: [] };
             let mut axes = Axes::<0, 1>::of([&rank_zero]);
             let ([classes], [stride]) = (x.shape(), x.strides());
-            let rows = |grid| Rows { grid, logits: x.data(), classes, stride, cross: Cross::NONE };
-            return axes.merge(0).map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp(rows(grid))));
+            let rows = |grid| Rows { grid, classes, stride, cross: Cross::NONE };
+            return axes
+                .merge(0)
+                .map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp { rows: rows(grid), x: x.data() }));
         }
         max
     }
@@ -413,11 +416,10 @@ impl Kernels {
         let _: Result<(), Error> = self.map::<elements::Softplus, D>(None, x);
     }
 
-    fn map<F: elements::Function, const D: usize>(
-        self,
-        input: Option<View<'_, f32, D>>,
-        out: ViewMut<'_, f32, D>,
-    ) -> Result<(), Error> {
+    fn map<F, const D: usize>(self, input: Option<View<'_, f32, D>>, out: ViewMut<'_, f32, D>) -> Result<(), Error>
+    where
+        for<'k> Map<'k, F>: Compiled<Output = ()>,
+    {
         let (data, layout) = out.into_parts();
         let mut axes = Axes::of([&input_layout(input, &layout)?, &layout]);
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;

@@ -3,7 +3,12 @@
 //! `cargo test --release --test precision` takes one input of every few thousand;
 //! `cargo test --release --test precision -- --ignored --nocapture` takes all 2^32, a few minutes for each backend.
 
-use std::thread;
+use std::{
+    iter,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::Instant,
+};
 
 use losslanes::{Backend, Error, View, ViewMut, kernels};
 
@@ -86,19 +91,41 @@ fn worst(kernel: Kernel, exact: fn(f64) -> f64, backend: Backend, start: u64, en
     }
 }
 
-/// Sweeps every function on these backends, in two threads, and fails where one is off by more than it may be.
+/// The worst error among all inputs, in parts that the cores share, with a count of the parts that are done.
+fn worst_of_all(kernel: Kernel, exact: fn(f64) -> f64, backend: Backend, step: usize) -> (f64, f32) {
+    const PARTS: u64 = 256;
+    const LEN: u64 = (1 << 32) / PARTS;
+    let next = AtomicU64::new(0);
+    let parts = || {
+        let taken = iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&part| part < PARTS);
+        let errors = taken.map(|part| {
+            if step == 1 {
+                eprint!("\r{part:3} / {PARTS} ");
+            }
+            worst(kernel, exact, backend, part * LEN, (part + 1) * LEN, step)
+        });
+        errors.reduce(larger).unwrap_or_default()
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(parts)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that ends")).reduce(larger).unwrap_or_default()
+    })
+}
+
+fn larger(a: (f64, f32), b: (f64, f32)) -> (f64, f32) {
+    if b.0 > a.0 { b } else { a }
+}
+
+/// Sweeps every function on these backends, on all cores, and fails where one is off by more than it may be.
 fn sweep(backends: &[Backend], step: usize) {
     let mut failed = false;
     for (name, bound, kernel, exact) in BOUNDS {
         for &backend in backends {
-            let half = 1_u64 << 31;
-            let (low, high) = thread::scope(|scope| {
-                let low = scope.spawn(move || worst(kernel, exact, backend, 0, half, step));
-                let high = worst(kernel, exact, backend, half, 2 * half, step);
-                (low.join().expect("a thread that ends"), high)
-            });
-            let (error, at) = if low.0 > high.0 { low } else { high };
-            println!("{name:12} {backend:20} {error:.4} ULP at {at:e} (bound {bound})");
+            let start = Instant::now();
+            let (error, at) = worst_of_all(kernel, exact, backend, step);
+            let seconds = start.elapsed().as_secs_f32();
+            println!("{name:12} {backend:20} {error:.4} ULP at {at:e} (bound {bound}), {seconds:.1} s");
             failed |= error > bound;
         }
     }

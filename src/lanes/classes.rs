@@ -1,21 +1,23 @@
-//! The losses of rows of classes.
+//! The losses of rows with a target class.
+
+use core::marker::PhantomData;
 
 use super::{
+    gradient::{coefficients, nth, of_target, write_targets, write_zeros},
     grid::{Grid, Run},
+    map::RowMap,
     partition::{Layout, Partition, RowKernel, Rows, TARGET, run_rows},
+    pass::Pass,
     sum::{Items, total},
 };
 use crate::{
     Error,
-    simd::{Four, Kernel, LANES, Ops, Simd},
-    total::Total,
+    simd::{Four, Group, Kernel, LANES, Ops, Simd},
+    total::{Compensated, Total},
 };
 
 /// The output's place in the grid of [`Rows`].
 pub(crate) const OUT: usize = 2;
-
-/// Logits, targets and output.
-pub(crate) const ARRAYS: usize = 3;
 
 /// A label that stands for no class.
 pub(crate) const IGNORED: usize = usize::MAX;
@@ -59,15 +61,25 @@ impl ClassTargets<'_> {
         Ok(ignored)
     }
 
-    /// Fails if any label is out of range.
-    pub(crate) fn check<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<(), Error> {
+    /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range.
+    pub(crate) fn check<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<f32, Error> {
         let mut run = rows.grid.start();
         let mut labels = [0; LANES];
+        let (mut kept, mut sum) = (0, Compensated::default());
         for i in (0..rows.grid.len).step_by(LANES) {
             let labels = labels.get_mut(..LANES.min(rows.grid.len - i)).unwrap_or(&mut []);
-            self.read(&rows.grid, &mut run, rows.classes, i, labels)?;
+            let ignored = self.read(&rows.grid, &mut run, rows.classes, i, labels)?;
+            let Some(weight) = self.weight else {
+                let left_out = if ignored { labels.iter().filter(|&&class| class == IGNORED).count() } else { 0 };
+                kept += labels.len() - left_out;
+                continue;
+            };
+            for &class in &*labels {
+                let weight = weight.get(class).copied().unwrap_or(0.0);
+                sum = sum.merge(Compensated { sum: weight, lost: 0.0 });
+            }
         }
-        Ok(())
+        Ok(sum.merge(Compensated::from_count(kept)).value())
     }
 
     /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
@@ -97,23 +109,27 @@ pub(crate) const fn tile_rows(classes: usize) -> usize {
 
 /// A loss of rows with a target class.
 trait ClassLoss {
-    /// The losses of the rows `i ..` with these labels and weights.
-    fn one<S: Simd>(
+    /// The losses of the rows `i ..` with these labels and weights, and their gradient.
+    #[expect(clippy::too_many_arguments, reason = "what rows, in what memory, and which of them")]
+    fn one<S: Simd, P: Pass, const K: usize>(
         &mut self,
         s: S,
-        rows: &Rows<'_, ARRAYS>,
-        run: &mut Run<ARRAYS>,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
         i: usize,
         labels: &[usize],
         weight: S::F,
     ) -> S::F;
 
     /// The same for `4 N` rows.
-    fn four<S: Simd>(
+    #[expect(clippy::too_many_arguments, reason = "as for `one`")]
+    fn four<S: Simd, P: Pass, const K: usize>(
         &mut self,
         s: S,
-        rows: &Rows<'_, ARRAYS>,
-        run: &mut Run<ARRAYS>,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
         i: usize,
         labels: &[usize],
         weight: [S::F; 4],
@@ -121,17 +137,18 @@ trait ClassLoss {
 }
 
 /// Rows with a target class, as items of a sum.
-struct ClassItems<'a, 'k, L> {
-    rows: &'k Rows<'a, ARRAYS>,
+struct ClassItems<'a, 'k, L, P, const K: usize> {
+    rows: &'k Rows<'a, K>,
     targets: &'k ClassTargets<'a>,
     out: Option<&'a mut [f32]>,
-    run: Run<ARRAYS>,
+    pass: P,
+    run: Run<K>,
     loss: L,
     /// Whether all labels were.
     valid: bool,
 }
 
-impl<L> ClassItems<'_, '_, L> {
+impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
     /// Reads the labels of the rows from `i` on; whether any is ignored.
     #[inline(always)]
     fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
@@ -148,7 +165,7 @@ impl<L> ClassItems<'_, '_, L> {
     }
 }
 
-impl<S: Simd, L: ClassLoss> Items<S> for ClassItems<'_, '_, L> {
+impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_, '_, L, P, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         let zero = s.splat(0.0);
@@ -158,7 +175,7 @@ impl<S: Simd, L: ClassLoss> Items<S> for ClassItems<'_, '_, L> {
             return (zero, zero);
         }
         let (weight, kept) = self.targets.weights(s, labels);
-        let loss = self.loss.one(s, self.rows, &mut self.run, i, labels, weight);
+        let loss = self.loss.one(s, self.rows, &mut self.pass, &mut self.run, i, labels, weight);
         let loss = s.select(kept, loss, zero);
         self.store(s, i, count, loss);
         (loss, weight)
@@ -179,7 +196,7 @@ impl<S: Simd, L: ClassLoss> Items<S> for ClassItems<'_, '_, L> {
                 (weight[k], kept[k]) = self.targets.weights(s, labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]));
             }
         }
-        let mut loss = self.loss.four(s, self.rows, &mut self.run, i, labels, weight);
+        let mut loss = self.loss.four(s, self.rows, &mut self.pass, &mut self.run, i, labels, weight);
         for k in 0..4 {
             loss[k] = s.select(kept[k], loss[k], zero);
             self.store(s, i.wrapping_add(k * S::N), S::N, loss[k]);
@@ -188,62 +205,73 @@ impl<S: Simd, L: ClassLoss> Items<S> for ClassItems<'_, '_, L> {
     }
 }
 
-/// The total of a loss of rows with a target class.
-#[inline(always)]
-fn class_total<'a, S: Simd>(
-    s: S,
-    rows: &Rows<'a, ARRAYS>,
-    targets: &ClassTargets<'a>,
-    out: Option<&'a mut [f32]>,
-    loss: impl ClassLoss,
-) -> Result<Total, Error> {
-    let mut items = ClassItems { rows, targets, out, run: rows.grid.start(), loss, valid: true };
-    let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
-    if !items.valid {
-        // The first target that is wrong, whatever order the lanes came in.
-        targets.check(rows)?;
+/// A loss of class indices, with or without its gradient.
+pub(crate) struct ClassKernel<'a, P, const K: usize> {
+    pub(crate) rows: Rows<'a, K>,
+    pub(crate) targets: ClassTargets<'a>,
+    pub(crate) out: Option<&'a mut [f32]>,
+    pub(crate) pass: P,
+}
+
+impl<P: Pass, const K: usize> ClassKernel<'_, P, K> {
+    /// The total of a loss. A label out of range is an error.
+    #[inline(always)]
+    fn total<S: Simd>(self, s: S, loss: impl ClassLoss) -> Result<Total, Error> {
+        let Self { rows, targets, out, pass } = self;
+        let run = rows.grid.start();
+        let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, valid: true };
+        let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
+        if !items.valid {
+            // The first target that is wrong, whatever order the lanes came in.
+            targets.check(&rows)?;
+        }
+        Ok(total)
     }
-    Ok(total)
 }
 
 /// Cross entropy of class indices.
-pub(crate) struct ClassCrossEntropy<'a> {
-    pub(crate) rows: Rows<'a, ARRAYS>,
-    pub(crate) targets: ClassTargets<'a>,
-    pub(crate) out: Option<&'a mut [f32]>,
-}
+pub(crate) struct ClassCrossEntropy<'a, P, const K: usize>(pub(crate) ClassKernel<'a, P, K>);
 
-impl Kernel for ClassCrossEntropy<'_> {
+impl<P: Pass, const K: usize> Kernel for ClassCrossEntropy<'_, P, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        let way = self.rows.way();
-        if self.rows.cross.floor > 0.0 {
-            run_rows(s, way, Smoothed::<true>(self))
+        let Self(kernel) = self;
+        let way = kernel.rows.way();
+        if kernel.rows.cross.floor > 0.0 {
+            run_rows(s, way, Smoothed::<P, K, true>(kernel))
         } else {
-            run_rows(s, way, Smoothed::<false>(self))
+            run_rows(s, way, Smoothed::<P, K, false>(kernel))
         }
     }
 }
 
 /// With or without label smoothing.
-struct Smoothed<'a, const SMOOTHING: bool>(ClassCrossEntropy<'a>);
+struct Smoothed<'a, P, const K: usize, const SMOOTHING: bool>(ClassKernel<'a, P, K>);
 
-impl<const SMOOTHING: bool> RowKernel for Smoothed<'_, SMOOTHING> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for Smoothed<'_, P, K, SMOOTHING> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
-        let ClassCrossEntropy { rows, targets, out } = self.0;
-        class_total(s, &rows, &targets, out, OfPartition::<L, SMOOTHING>(L::new()))
+        if SMOOTHING {
+            self.0.total(s, OfPartition::<L, P::Cross, true>::new())
+        } else {
+            self.0.total(s, OfPartition::<L, P::Plain, false>::new())
+        }
     }
 }
 
 /// The cross entropy of a target class, from the partition of its row.
-struct OfPartition<L, const SMOOTHING: bool>(L);
+struct OfPartition<L, M, const SMOOTHING: bool>(L, PhantomData<M>);
 
-impl<L, const SMOOTHING: bool> OfPartition<L, SMOOTHING> {
+impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self(L::new(), PhantomData)
+    }
+
     #[inline(always)]
     fn loss<O: Ops>(s: O, partition: &Partition<O::F>, keep: f32, weight: O::F) -> O::F {
         let log_others = partition.log_others(s);
@@ -256,51 +284,90 @@ impl<L, const SMOOTHING: bool> OfPartition<L, SMOOTHING> {
         let own = if keep == 0.0 { s.splat(0.0) } else { s.mul(loss, s.splat(keep)) };
         s.add(own, partition.weighted_loss(s, log_others))
     }
-}
 
-impl<L: Layout, const SMOOTHING: bool> ClassLoss for OfPartition<L, SMOOTHING> {
+    /// Writes the gradient of a group of rows.
+    #[expect(clippy::too_many_arguments, reason = "as for `ClassLoss`")]
     #[inline(always)]
-    fn one<S: Simd>(
+    fn backward<S: Simd, G: Group<S>, P: Pass, const K: usize>(
         &mut self,
         s: S,
-        rows: &Rows<'_, ARRAYS>,
-        run: &mut Run<ARRAYS>,
+        g: G,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
+        i: usize,
+        labels: &[usize],
+        weight: G::F,
+        partition: &Partition<G::F>,
+    ) {
+        let Some((mut out, upstream)) = pass.gradient() else {
+            return;
+        };
+        let count = labels.len().min(S::N);
+        let upstream = upstream.load(s, g, rows, run, i, count);
+        let own = g.mul(upstream, g.mul(weight, g.splat(rows.cross.keep)));
+        let total = if SMOOTHING { g.mul_add(partition.mass, upstream, own) } else { own };
+        let row = coefficients(g, partition, total, upstream);
+        let spread = g.mul(weight, g.splat(rows.cross.floor));
+        let target = of_target::<G, SMOOTHING>(g, partition, own, spread, upstream);
+        g.scatter(
+            target,
+            #[inline(always)]
+            |k, target| {
+                let row = nth(s, g, row, k);
+                let i = i.wrapping_add(k * S::N);
+                self.0.write::<S, M, K>(s, rows, &mut out, run, i, count, k, &row);
+                let labels = labels.chunks(S::N).nth(k).unwrap_or(&[]);
+                write_targets(s, rows, &mut out, run, i, labels, target);
+            },
+        );
+    }
+}
+
+impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M, SMOOTHING> {
+    #[inline(always)]
+    fn one<S: Simd, P: Pass, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
         i: usize,
         labels: &[usize],
         weight: S::F,
     ) -> S::F {
-        let partition = self.0.partition::<S, SMOOTHING, ARRAYS>(s, rows, run, i, labels.len(), labels);
+        let x = pass.logits();
+        let partition = self.0.partition::<S, M, SMOOTHING, K>(s, rows, x, run, i, labels.len(), labels);
+        self.backward(s, s, rows, pass, run, i, labels, weight, &partition);
         Self::loss(s, &partition, rows.cross.keep, weight)
     }
 
     #[inline(always)]
-    fn four<S: Simd>(
+    fn four<S: Simd, P: Pass, const K: usize>(
         &mut self,
         s: S,
-        rows: &Rows<'_, ARRAYS>,
-        run: &mut Run<ARRAYS>,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
         i: usize,
         labels: &[usize],
         weight: [S::F; 4],
     ) -> [S::F; 4] {
-        let partition = self.0.four::<S, SMOOTHING, ARRAYS>(s, rows, run, i, labels);
+        let partition = self.0.four::<S, M, SMOOTHING, K>(s, rows, pass.logits(), run, i, labels);
+        self.backward(s, Four(s), rows, pass, run, i, labels, weight, &partition);
         Self::loss(Four(s), &partition, rows.cross.keep, weight)
     }
 }
 
 /// Negative log-likelihood: the rows are log-probabilities.
-pub(crate) struct NegativeLogLikelihood<'a> {
-    pub(crate) rows: Rows<'a, ARRAYS>,
-    pub(crate) targets: ClassTargets<'a>,
-    pub(crate) out: Option<&'a mut [f32]>,
-}
+pub(crate) struct NegativeLogLikelihood<'a, P, const K: usize>(pub(crate) ClassKernel<'a, P, K>);
 
-impl Kernel for NegativeLogLikelihood<'_> {
+impl<P: Pass, const K: usize> Kernel for NegativeLogLikelihood<'_, P, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        class_total(s, &self.rows, &self.targets, self.out, OfLogit)
+        self.0.total(s, OfLogit)
     }
 }
 
@@ -309,24 +376,32 @@ struct OfLogit;
 
 impl ClassLoss for OfLogit {
     #[inline(always)]
-    fn one<S: Simd>(
+    fn one<S: Simd, P: Pass, const K: usize>(
         &mut self,
         s: S,
-        rows: &Rows<'_, ARRAYS>,
-        run: &mut Run<ARRAYS>,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
         i: usize,
         labels: &[usize],
         weight: S::F,
     ) -> S::F {
-        s.neg(s.mul(weight, rows.pick(s, run, i, labels)))
+        let loss = s.neg(s.mul(weight, rows.pick(s, pass.logits(), run, i, labels)));
+        if let Some((mut out, upstream)) = pass.gradient() {
+            let upstream = upstream.load(s, s, rows, run, i, labels.len());
+            write_zeros(s, rows, &mut out, run, i, labels.len());
+            write_targets(s, rows, &mut out, run, i, labels, s.neg(s.mul(weight, upstream)));
+        }
+        loss
     }
 
     #[inline(always)]
-    fn four<S: Simd>(
+    fn four<S: Simd, P: Pass, const K: usize>(
         &mut self,
         s: S,
-        rows: &Rows<'_, ARRAYS>,
-        run: &mut Run<ARRAYS>,
+        rows: &Rows<'_, K>,
+        pass: &mut P,
+        run: &mut Run<K>,
         i: usize,
         labels: &[usize],
         weight: [S::F; 4],
@@ -334,74 +409,8 @@ impl ClassLoss for OfLogit {
         let mut loss = weight;
         for (k, loss) in loss.iter_mut().enumerate() {
             let labels = labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]);
-            *loss = self.one(s, rows, run, i.wrapping_add(k * S::N), labels, *loss);
+            *loss = self.one(s, rows, pass, run, i.wrapping_add(k * S::N), labels, *loss);
         }
         loss
-    }
-}
-
-/// Cross entropy of class probabilities.
-pub(crate) struct ProbabilityCrossEntropy<'a> {
-    pub(crate) rows: Rows<'a, ARRAYS>,
-    pub(crate) out: Option<&'a mut [f32]>,
-}
-
-impl Kernel for ProbabilityCrossEntropy<'_> {
-    type Output = Total;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Total {
-        run_rows(s, self.rows.way(), self)
-    }
-}
-
-impl RowKernel for ProbabilityCrossEntropy<'_> {
-    type Output = Total;
-
-    #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) -> Total {
-        let Self { rows, out } = self;
-        let mut items = ProbabilityItems { rows: &rows, out, run: rows.grid.start(), layout: L::new() };
-        total(s, rows.grid.len, tile_rows(rows.classes), true, &mut items)
-    }
-}
-
-/// Rows with class probabilities, as items of a sum.
-struct ProbabilityItems<'a, 'k, L> {
-    rows: &'k Rows<'a, ARRAYS>,
-    out: Option<&'a mut [f32]>,
-    run: Run<ARRAYS>,
-    layout: L,
-}
-
-impl<S: Simd, L: Layout> Items<S> for ProbabilityItems<'_, '_, L> {
-    #[inline(always)]
-    fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
-        // Without classes there is nothing to lose.
-        let mut loss = s.splat(0.0);
-        if self.rows.classes > 0 {
-            let partition = self.layout.partition::<S, true, ARRAYS>(s, self.rows, &mut self.run, i, count, &[]);
-            loss = partition.weighted_loss(s, partition.log_others(s));
-        }
-        if let Some(out) = &mut self.out {
-            self.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
-        }
-        (loss, s.splat(1.0))
-    }
-
-    #[inline(always)]
-    fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
-        let four = Four(s);
-        let mut loss = four.splat(0.0);
-        if self.rows.classes > 0 {
-            let partition = self.layout.four::<S, true, ARRAYS>(s, self.rows, &mut self.run, i, &[]);
-            loss = partition.weighted_loss(four, partition.log_others(four));
-        }
-        if let Some(out) = &mut self.out {
-            for (k, &loss) in loss.iter().enumerate() {
-                self.rows.grid.store(s, &mut self.run, OUT, out, i.wrapping_add(k * S::N), S::N, 0, loss);
-            }
-        }
-        (loss, four.splat(1.0))
     }
 }

@@ -3,18 +3,16 @@
 use super::{
     direct::{Direct, cross_of},
     grid::Run,
-    panel::Panel,
+    map::{Coefficients, RowMap, RowsOut, write_lanes},
+    panel::{BLOCKS, Panel, WIDTH},
     partition::{Layout, Partition, Rows, four_by_one},
 };
 use crate::simd::{Four, LANES, Simd};
 
-/// Blocks of a panel: 16 KiB.
-const BLOCKS: usize = 256;
-
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
 /// cache. So up to eight lines of each plane are copied to a panel, and memory is touched once.
 pub(crate) struct Columns {
-    panel: Panel<BLOCKS>,
+    panel: Panel,
     /// The rows that are packed.
     start: usize,
     end: usize,
@@ -27,46 +25,71 @@ impl Layout for Columns {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes > BLOCKS || rows.classes == 0 {
-            return Direct.partition::<S, CROSS, K>(s, rows, run, i, count, labels);
+            return Direct.partition::<S, M, CROSS, K>(s, rows, x, run, i, count, labels);
         }
-        let first = self.find(rows, run, i) / S::N;
+        let first = self.find(rows, x, run, i) / S::N;
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
-        self.panel.partition::<S, S, CROSS>(s, s, first, rows.classes, labels, cross)
+        self.panel.partition::<S, S, M, CROSS>(s, s, first, rows.classes, labels, cross)
     }
 
     #[inline(always)]
-    fn four<S: Simd, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
-        if rows.classes > BLOCKS / 4 || rows.classes == 0 {
-            return four_by_one::<S, Self, CROSS, K>(self, s, rows, run, i, labels);
+        if rows.classes > BLOCKS / WIDTH || rows.classes == 0 {
+            return four_by_one::<S, Self, M, CROSS, K>(self, s, rows, x, run, i, labels);
         }
-        let first = self.find(rows, run, i) / S::N;
+        let first = self.find(rows, x, run, i) / S::N;
         let four = Four(s);
         let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
-        self.panel.partition::<S, Four<S>, CROSS>(s, four, first, rows.classes, labels, cross)
+        self.panel.partition::<S, Four<S>, M, CROSS>(s, four, first, rows.classes, labels, cross)
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut RowsOut<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        _number: usize,
+        row: &Coefficients<S::F>,
+    ) {
+        if rows.classes > BLOCKS {
+            return write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
+        }
+        let number = i.wrapping_sub(self.start) / S::N;
+        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        for class in 0..rows.classes {
+            let y = self.panel.mapped::<S, M>(s, class, number, row, cross);
+            out.store(s, &rows.grid, run, i, count, class, y);
+        }
     }
 }
 
 impl Columns {
     /// Where row `i` is among those that are packed. Where it is not, it and the next ones are.
     #[inline(always)]
-    fn find<const K: usize>(&mut self, rows: &Rows<'_, K>, run: &mut Run<K>, i: usize) -> usize {
+    fn find<const K: usize>(&mut self, rows: &Rows<'_, K>, x: &[f32], run: &mut Run<K>, i: usize) -> usize {
         if i < self.start || i >= self.end {
             // Whole groups of four vectors where there is room for them.
             self.panel.step = match BLOCKS / rows.classes {
@@ -76,14 +99,14 @@ impl Columns {
             };
             self.start = i;
             self.end = rows.grid.len.min(i.saturating_add(self.panel.step * LANES));
-            self.pack(rows, run);
+            self.pack(rows, x, run);
         }
         i.wrapping_sub(self.start)
     }
 
     /// Copies all classes of the rows `start .. end`.
     #[inline(always)]
-    fn pack<const K: usize>(&mut self, rows: &Rows<'_, K>, run: &mut Run<K>) {
+    fn pack<const K: usize>(&mut self, rows: &Rows<'_, K>, x: &[f32], run: &mut Run<K>) {
         let count = self.end.wrapping_sub(self.start);
         let contiguous = rows.grid.seek(run, self.start) >= count;
         let offset = rows.grid.offset(run, 0, self.start);
@@ -91,12 +114,12 @@ impl Columns {
             let shift = rows.stride.wrapping_mul(class.cast_signed());
             let to = blocks.as_flattened_mut().get_mut(..count).unwrap_or(&mut []);
             if contiguous {
-                let from = rows.logits.get(offset.wrapping_add_signed(shift)..).unwrap_or(&[]);
+                let from = x.get(offset.wrapping_add_signed(shift)..).unwrap_or(&[]);
                 for (to, &from) in to.iter_mut().zip(from) {
                     *to = from;
                 }
             } else {
-                rows.grid.gather(run, 0, rows.logits, self.start, shift, to);
+                rows.grid.gather(run, 0, x, self.start, shift, to);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{
     grid::Run,
+    map::RowMap,
     partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always},
     sum::tree,
 };
@@ -17,16 +18,17 @@ impl Layout for Direct {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
-        let logit = rows.pick(s, run, i, labels);
+        let logit = rows.pick(s, x, run, i, labels);
         rows.grid.seek(run, i);
         let row = rows.grid.offset(run, 0, i);
         let mut run = *run;
@@ -35,9 +37,9 @@ impl Layout for Direct {
             move |class: usize, (): ()| {
                 let shift = rows.stride.wrapping_mul(class.cast_signed());
                 if S::N == 1 {
-                    return s.splat(rows.logits.get(row.wrapping_add_signed(shift)).copied().unwrap_or(0.0));
+                    return s.splat(x.get(row.wrapping_add_signed(shift)).copied().unwrap_or(0.0));
                 }
-                rows.grid.load(s, &mut run, 0, rows.logits, i, count, shift, 0.0)
+                rows.grid.load(s, &mut run, 0, x, i, count, shift, 0.0)
             },
         );
         let cross = cross_of::<S, S, K>(s, s, rows, &run, i, count);

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use super::{
+    gradient::Upstream,
     grid::{FlatArray, Grid, Run},
     math,
     sum::{Items, total},
@@ -18,7 +19,12 @@ pub(crate) const TARGET: usize = 1;
 pub(crate) const WEIGHT: usize = 2;
 pub(crate) const POS_WEIGHT: usize = 3;
 pub(crate) const OUT: usize = 4;
-pub(crate) const ARRAYS: usize = 5;
+pub(crate) const GRADIENT: usize = 5;
+pub(crate) const UPSTREAM: usize = 6;
+
+/// How many there are, without and with a gradient.
+pub(crate) const FORWARD: usize = 5;
+pub(crate) const BACKWARD: usize = 7;
 
 /// Elements in a tile of the sum.
 pub(crate) const TILE: usize = 4096;
@@ -27,6 +33,8 @@ pub(crate) const TILE: usize = 4096;
 pub(crate) trait BinaryLoss {
     /// The loss for the input `x` and the target `t`, without its weight.
     fn loss<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F;
+    /// The same, and its derivative by `x`.
+    fn with_gradient<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> (S::F, S::F);
     /// Whether any input is refused.
     fn refuses<S: Ops>(s: S, x: S::F) -> bool;
 }
@@ -44,6 +52,12 @@ impl BinaryLoss for Probabilities {
     }
 
     #[inline(always)]
+    fn with_gradient<S: Ops>(s: S, p: S::F, t: S::F, pos_weight: S::F) -> (S::F, S::F) {
+        let variance = s.max(s.mul(s.sub(s.splat(1.0), p), p), s.splat(1e-12));
+        (Self::loss(s, p, t, pos_weight), s.div(s.sub(p, t), variance))
+    }
+
+    #[inline(always)]
     fn refuses<S: Ops>(s: S, p: S::F) -> bool {
         let (zero, one) = (s.splat(0.0), s.splat(1.0));
         s.any(s.lt(s.min(p, s.sub(one, p)), zero))
@@ -56,16 +70,15 @@ pub(crate) struct Logits;
 impl BinaryLoss for Logits {
     #[inline(always)]
     fn loss<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F {
-        let zero = s.splat(0.0);
-        let soft = math::soft(s, x);
-        let yes = s.add(s.max(s.neg(x), zero), soft);
-        let no = s.add(s.max(x, zero), soft);
-        let positive = s.mul(pos_weight, t);
-        let negative = s.sub(s.splat(1.0), t);
-        // 0 · ∞ is 0 for a target that has no part in one of the two.
-        let yes = s.select(s.eq(t, zero), zero, s.mul(positive, yes));
-        let no = s.select(s.eq(negative, zero), zero, s.mul(negative, no));
-        s.add(yes, no)
+        Parts::new(s, t, pos_weight).loss(s, x, math::soft(s, x))
+    }
+
+    #[inline(always)]
+    fn with_gradient<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> (S::F, S::F) {
+        let (positive, negative, soft) = math::sigmoids_and_soft(s, x);
+        let parts = Parts::new(s, t, pos_weight);
+        let gradient = s.neg_mul_add(parts.yes, negative, s.mul(parts.no, positive));
+        (parts.loss(s, x, soft), gradient)
     }
 
     #[inline(always)]
@@ -74,46 +87,83 @@ impl BinaryLoss for Logits {
     }
 }
 
-/// A binary loss over all elements.
-pub(crate) struct Binary<'a, L> {
-    pub(crate) grid: Grid<'a, ARRAYS>,
-    /// The arrays but the output; input and target are always there.
-    pub(crate) inputs: [Option<&'a [f32]>; OUT],
-    pub(crate) out: Option<&'a mut [f32]>,
+/// The parts of an element that a target gives to either answer.
+struct Parts<F> {
+    target: F,
+    yes: F,
+    no: F,
+}
+
+impl<F: Copy> Parts<F> {
+    #[inline(always)]
+    fn new<S: Ops<F = F>>(s: S, t: F, pos_weight: F) -> Self {
+        Self { target: t, yes: s.mul(pos_weight, t), no: s.sub(s.splat(1.0), t) }
+    }
+
+    /// The loss of the logit `x`, with `soft = ln(1 + e^-|x|)`.
+    #[inline(always)]
+    fn loss<S: Ops<F = F>>(&self, s: S, x: F, soft: F) -> F {
+        let zero = s.splat(0.0);
+        let yes = s.add(s.max(s.neg(x), zero), soft);
+        let no = s.add(s.max(x, zero), soft);
+        // 0 · ∞ is 0 for a target that has no part in one of the two.
+        let yes = s.select(s.eq(self.target, zero), zero, s.mul(self.yes, yes));
+        let no = s.select(s.eq(self.no, zero), zero, s.mul(self.no, no));
+        s.add(yes, no)
+    }
+}
+
+/// A binary loss over all elements, with its gradient if there are [`BACKWARD`] arrays.
+pub(crate) struct Binary<'a, L, const K: usize> {
+    pub(crate) grid: Grid<'a, K>,
+    pub(crate) data: Data<'a>,
     pub(crate) loss: PhantomData<L>,
 }
 
-impl<L: BinaryLoss> Kernel for Binary<'_, L> {
+/// Input, target, weight and `pos_weight`; the input is missing where the gradient takes its place.
+pub(crate) type Inputs<'a> = [Option<&'a [f32]>; OUT];
+
+/// The memory of the arrays of a binary loss.
+pub(crate) struct Data<'a> {
+    pub(crate) inputs: Inputs<'a>,
+    pub(crate) upstream: Upstream<'a>,
+    pub(crate) out: Option<&'a mut [f32]>,
+    pub(crate) gradient: Option<&'a mut [f32]>,
+}
+
+impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     /// `None` where an input was refused.
     type Output = Option<Total>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Option<Total> {
-        let Self { grid, inputs, out, loss: _ } = self;
+        let Self { grid, data, loss } = self;
+        let len = grid.len;
         if S::N > 1 && grid.is_flat() {
-            let flat = |k: usize| inputs[k].map(|data| grid.flat(k, data));
-            let inputs = [flat(INPUT), flat(TARGET), flat(WEIGHT), flat(POS_WEIGHT)];
-            s.vectorize(Sum { arrays: Flat { inputs, out, grid }, len: grid.len, loss: self.loss })
+            s.vectorize(Sum::<_, _, K> { arrays: Flat::new(&grid, data), len, loss })
         } else {
-            let arrays = Strided { run: grid.start(), inputs, out, grid };
-            s.vectorize(Sum { arrays, len: grid.len, loss: self.loss })
+            s.vectorize(Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss })
         }
     }
 }
 
 /// The sum of a binary loss over arrays that are walked in one way.
-struct Sum<A, L> {
+struct Sum<A, L, const K: usize> {
     arrays: A,
     len: usize,
     loss: PhantomData<L>,
 }
 
-impl<A: Arrays, L: BinaryLoss> Kernel for Sum<A, L> {
+impl<A: Arrays, L: BinaryLoss, const K: usize> Kernel for Sum<A, L, K> {
     type Output = Option<Total>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Option<Total> {
-        let mut items = BinaryItems { arrays: self.arrays, valid: true, loss: self.loss };
+        let mut items = BinaryItems::<A, L, K> { arrays: self.arrays, valid: true, loss: self.loss };
+        // What is written in place cannot be taken back.
+        if K == BACKWARD && items.any_refused(s, self.len) {
+            return None;
+        }
         let mut total = total(s, self.len, TILE, true, &mut items);
         total.weight = Compensated::from_count(self.len);
         items.valid.then_some(total)
@@ -121,32 +171,49 @@ impl<A: Arrays, L: BinaryLoss> Kernel for Sum<A, L> {
 }
 
 /// Elements, as items of a sum. Their weight in the mean is not summed here.
-struct BinaryItems<A, L> {
+struct BinaryItems<A, L, const K: usize> {
     arrays: A,
     /// Whether no input was refused.
     valid: bool,
     loss: PhantomData<L>,
 }
 
-impl<A: Arrays, L: BinaryLoss> BinaryItems<A, L> {
-    /// The losses of a group of elements, of which each vector has `count`.
+impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<A, L, K> {
+    /// The losses of a group of elements, of which each vector has `count`, and their gradient.
     #[inline(always)]
     fn losses<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) -> G::F {
         let x = self.load(s, g, INPUT, i, count, 0.0);
         let t = self.load(s, g, TARGET, i, count, 0.0);
         self.valid &= !L::refuses(g, x);
-        let pos_weight =
-            if self.arrays.has(POS_WEIGHT) { self.load(s, g, POS_WEIGHT, i, count, 1.0) } else { g.splat(1.0) };
-        let mut loss = L::loss(g, x, t, pos_weight);
+        let one = g.splat(1.0);
+        let pos_weight = if self.arrays.has(POS_WEIGHT) { self.load(s, g, POS_WEIGHT, i, count, 1.0) } else { one };
+        let (mut loss, mut gradient) =
+            if K == BACKWARD { L::with_gradient(g, x, t, pos_weight) } else { (L::loss(g, x, t, pos_weight), one) };
         if self.arrays.has(WEIGHT) {
-            loss = g.mul(self.load(s, g, WEIGHT, i, count, 1.0), loss);
+            let weight = self.load(s, g, WEIGHT, i, count, 1.0);
+            loss = g.mul(weight, loss);
+            gradient = g.mul(weight, gradient);
         }
-        g.scatter(
-            loss,
-            #[inline(always)]
-            |k, loss| self.arrays.store(s, i.wrapping_add(k * S::N), count, loss),
-        );
+        if K == BACKWARD {
+            gradient = g.mul(self.load(s, g, UPSTREAM, i, count, 1.0), gradient);
+            self.store(s, g, GRADIENT, i, count, gradient);
+        }
+        self.store(s, g, OUT, i, count, loss);
         loss
+    }
+
+    /// Whether any input is.
+    #[inline(always)]
+    fn any_refused<S: Simd>(&mut self, s: S, len: usize) -> bool {
+        let mut i = 0;
+        while i < len {
+            let count = S::N.min(len - i);
+            if L::refuses(s, self.load(s, s, INPUT, i, count, 0.0)) {
+                return true;
+            }
+            i = i.wrapping_add(count);
+        }
+        false
     }
 
     #[inline(always)]
@@ -156,9 +223,18 @@ impl<A: Arrays, L: BinaryLoss> BinaryItems<A, L> {
             |number| self.arrays.load(s, k, i.wrapping_add(number * S::N), count, pad),
         )
     }
+
+    #[inline(always)]
+    fn store<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, x: G::F) {
+        g.scatter(
+            x,
+            #[inline(always)]
+            |number, x| self.arrays.store(s, k, i.wrapping_add(number * S::N), count, x),
+        );
+    }
 }
 
-impl<S: Simd, A: Arrays, L: BinaryLoss> Items<S> for BinaryItems<A, L> {
+impl<S: Simd, A: Arrays, L: BinaryLoss, const K: usize> Items<S> for BinaryItems<A, L, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         (self.losses(s, s, i, count), s.splat(0.0))
@@ -175,15 +251,32 @@ trait Arrays {
     fn has(&self, k: usize) -> bool;
     /// The elements `i .. i + count` of array `k`; `pad` in the other lanes.
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F;
-    /// Writes the elements `i .. i + count` of the output, if there is one.
-    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, x: S::F);
+    /// Writes the elements `i .. i + count` of the array `k`, if it is there.
+    fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F);
 }
 
 /// All elements in one run: each array is contiguous or a single number.
 struct Flat<'a> {
     inputs: [Option<FlatArray<'a>>; OUT],
+    upstream: FlatArray<'a>,
     out: Option<&'a mut [f32]>,
-    grid: Grid<'a, ARRAYS>,
+    gradient: Option<&'a mut [f32]>,
+}
+
+impl<'a> Flat<'a> {
+    #[inline(always)]
+    fn new<const K: usize>(grid: &Grid<'_, K>, data: Data<'a>) -> Self {
+        let flat = |k: usize| data.inputs[k].map(|data| grid.flat(k, data));
+        Self {
+            inputs: [flat(INPUT), flat(TARGET), flat(WEIGHT), flat(POS_WEIGHT)],
+            upstream: match data.upstream {
+                Upstream::Same(x) => FlatArray::Same(x),
+                Upstream::Each(data) => grid.flat(UPSTREAM, data),
+            },
+            out: grid.flat_mut(OUT, data.out),
+            gradient: grid.flat_mut(GRADIENT, data.gradient),
+        }
+    }
 }
 
 impl Arrays for Flat<'_> {
@@ -194,47 +287,116 @@ impl Arrays for Flat<'_> {
 
     #[inline(always)]
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
-        match self.inputs[k] {
-            Some(FlatArray::Run(data)) => s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad),
+        let part = |data: &[f32]| s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad);
+        match if k == UPSTREAM { Some(self.upstream) } else { self.inputs[k] } {
+            Some(FlatArray::Run(data)) => part(data),
             Some(FlatArray::Same(x)) => s.splat(x),
-            None => s.splat(pad),
+            None => part(self.gradient.as_deref().unwrap_or(&[])),
         }
     }
 
     #[inline(always)]
-    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, x: S::F) {
-        if let Some(out) = &mut self.out {
-            let offset = self.grid.offset(&self.grid.start(), OUT, i);
-            if let Some(out) = out.get_mut(offset..offset.wrapping_add(count)) {
-                s.store_part(x, out);
-            }
+    fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F) {
+        let array = if k == OUT { &mut self.out } else { &mut self.gradient };
+        if let Some(out) = array.as_deref_mut().unwrap_or(&mut []).get_mut(i..i.wrapping_add(count)) {
+            s.store_part(x, out);
         }
     }
 }
 
 /// Any layout.
-struct Strided<'a> {
-    grid: Grid<'a, ARRAYS>,
-    run: Run<ARRAYS>,
-    inputs: [Option<&'a [f32]>; OUT],
-    out: Option<&'a mut [f32]>,
+struct Strided<'a, const K: usize> {
+    grid: Grid<'a, K>,
+    run: Run<K>,
+    data: Data<'a>,
 }
 
-impl Arrays for Strided<'_> {
+impl<const K: usize> Arrays for Strided<'_, K> {
     #[inline(always)]
     fn has(&self, k: usize) -> bool {
-        self.inputs[k].is_some()
+        self.data.inputs[k].is_some()
     }
 
     #[inline(always)]
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
-        self.grid.load(s, &mut self.run, k, self.inputs[k].unwrap_or(&[]), i, count, 0, pad)
+        let data = match self.data.upstream {
+            Upstream::Same(x) if k == UPSTREAM => return s.splat(x),
+            Upstream::Each(data) if k == UPSTREAM => data,
+            _ => self.data.inputs[k].or(self.data.gradient.as_deref()).unwrap_or(&[]),
+        };
+        self.grid.load(s, &mut self.run, k, data, i, count, 0, pad)
     }
 
     #[inline(always)]
-    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, x: S::F) {
-        if let Some(out) = &mut self.out {
-            self.grid.store(s, &mut self.run, OUT, out, i, count, 0, x);
+    fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F) {
+        let array = if k == OUT { &mut self.data.out } else { &mut self.data.gradient };
+        if let Some(out) = array {
+            self.grid.store(s, &mut self.run, k, out, i, count, 0, x);
+        }
+    }
+}
+
+/// A function of each element of a binary loss, its input and target.
+pub(crate) trait Derivative {
+    fn value<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F;
+}
+
+/// The derivative of [`Probabilities`] by the target: `max(ln(1 - p), -100) - max(ln p, -100)`.
+pub(crate) struct ProbabilitiesByTarget;
+
+impl Derivative for ProbabilitiesByTarget {
+    #[inline(always)]
+    fn value<S: Ops>(s: S, p: S::F, _: S::F, _: S::F) -> S::F {
+        let difference = s.sub(math::ln_complement(s, p), math::ln_probability(s, p));
+        s.add(s.sub(p, p), difference)
+    }
+}
+
+/// The derivative of [`Logits`] by the target: `pos_weight softplus(-x) - softplus(x)`.
+pub(crate) struct LogitsByTarget;
+
+impl Derivative for LogitsByTarget {
+    #[inline(always)]
+    fn value<S: Ops>(s: S, x: S::F, _: S::F, pos_weight: S::F) -> S::F {
+        s.sub(s.mul(pos_weight, math::softplus(s, s.neg(x))), math::softplus(s, x))
+    }
+}
+
+/// The second derivative of [`Logits`] by the logit: `σ(x) σ(-x) (1 - t + pos_weight t)`.
+pub(crate) struct LogitsTwice;
+
+impl Derivative for LogitsTwice {
+    #[inline(always)]
+    fn value<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F {
+        let (positive, negative, _) = math::sigmoids_and_soft(s, x);
+        let parts = Parts::new(s, t, pos_weight);
+        s.mul(s.mul(positive, negative), s.add(parts.no, parts.yes))
+    }
+}
+
+/// A derivative of all elements, into the gradient.
+pub(crate) struct Derive<'a, V> {
+    pub(crate) grid: Grid<'a, BACKWARD>,
+    pub(crate) data: Data<'a>,
+    pub(crate) derivative: PhantomData<V>,
+}
+
+impl<V: Derivative> Kernel for Derive<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { grid, data, derivative: _ } = self;
+        let mut arrays = Strided { run: grid.start(), data, grid };
+        for i in (0..grid.len).step_by(S::N) {
+            let count = S::N.min(grid.len - i);
+            let x = arrays.load(s, INPUT, i, count, 0.0);
+            let t = arrays.load(s, TARGET, i, count, 0.0);
+            let one = s.splat(1.0);
+            let pos_weight = if arrays.has(POS_WEIGHT) { arrays.load(s, POS_WEIGHT, i, count, 1.0) } else { one };
+            let weight = if arrays.has(WEIGHT) { arrays.load(s, WEIGHT, i, count, 1.0) } else { one };
+            let factor = s.mul(weight, arrays.load(s, UPSTREAM, i, count, 1.0));
+            arrays.store(s, GRADIENT, i, count, s.mul(factor, V::value(s, x, t, pos_weight)));
         }
     }
 }
@@ -312,13 +474,14 @@ impl<F: Function> Kernel for Map<'_, F> {
 
 /// A function of vectors.
 pub(crate) trait Apply {
-    fn apply<S: Ops>(&self, s: S, x: S::F) -> S::F;
+    /// Of the elements from number `at` on.
+    fn apply<S: Simd, G: Group<S>>(&self, s: S, g: G, at: usize, x: G::F) -> G::F;
 }
 
 impl<F: Function> Apply for PhantomData<F> {
     #[inline(always)]
-    fn apply<S: Ops>(&self, s: S, x: S::F) -> S::F {
-        F::value(s, x)
+    fn apply<S: Simd, G: Group<S>>(&self, _: S, g: G, _: usize, x: G::F) -> G::F {
+        F::value(g, x)
     }
 }
 
@@ -341,7 +504,7 @@ pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &i
             |k| s.load_part(from.get(k * S::N..).unwrap_or(&[]), 0.0),
         );
         four.scatter(
-            f.apply(four, y),
+            f.apply(s, four, done, y),
             #[inline(always)]
             |k, y| s.store_part(y, out.get_mut(k * S::N..).unwrap_or(&mut [])),
         );
@@ -352,12 +515,14 @@ pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &i
         Some(x) => {
             let x = x.get(done..).unwrap_or(&[]);
             for (x, out) in x.chunks(S::N).zip(out.chunks_mut(S::N)) {
-                s.store_part(f.apply(s, s.load_part(x, 0.0)), out);
+                s.store_part(f.apply(s, s, done, s.load_part(x, 0.0)), out);
+                done += S::N;
             }
         }
         None => {
             for part in out.chunks_mut(S::N) {
-                s.store_part(f.apply(s, s.load_part(part, 0.0)), part);
+                s.store_part(f.apply(s, s, done, s.load_part(part, 0.0)), part);
+                done += S::N;
             }
         }
     }

@@ -54,6 +54,20 @@ impl<const D: usize, const K: usize> Axes<D, K> {
         }
     }
 
+    /// Of absent arrays.
+    #[inline]
+    pub(crate) fn none(shape: [usize; D]) -> Self {
+        Self { shape, strides: [[0; D]; K], offsets: [0; K] }
+    }
+
+    /// Takes in an array.
+    #[inline]
+    pub(crate) fn set(&mut self, k: usize, layout: &Layout<D>) {
+        if let (Some(strides), Some(offset)) = (self.strides.get_mut(k), self.offsets.get_mut(k)) {
+            (*strides, *offset) = (layout.strides, layout.offset);
+        }
+    }
+
     /// Merges what is contiguous in every array and drops axes of length 1. The order of the elements stays.
     /// `None` where the number of elements overflows, which takes an empty axis elsewhere.
     #[inline]
@@ -116,6 +130,13 @@ impl<const K: usize> Grid<'_, K> {
             (0, Some(&x)) => FlatArray::Same(x),
             _ => FlatArray::Run(from.get(..self.len).unwrap_or(&[])),
         }
+    }
+
+    /// Array `k` of a flat grid, to be written; nothing where there is none.
+    #[inline]
+    pub(crate) fn flat_mut<'d>(&self, k: usize, data: Option<&'d mut [f32]>) -> Option<&'d mut [f32]> {
+        let offset = *self.offsets.get(k)?;
+        data?.get_mut(offset..offset.wrapping_add(self.len))
     }
 
     /// Moves `run` to where element `i` is, and returns how many elements follow in it, with `i` itself.

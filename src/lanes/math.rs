@@ -117,6 +117,14 @@ pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
     (p, scale(s, t))
 }
 
+/// `e^d` for `d <= 0` in units of [`TERM_UNIT`], to be multiplied with something: as [`exp_term`], which bounds its error,
+/// with one more rounding. 2^60 for d = 0, 0 for -∞ and all below -129.3, NaN for NaN.
+#[inline(always)]
+pub(crate) fn exponential<S: Ops>(s: S, d: S::F) -> S::F {
+    let (p, scale) = exp_term(s, d);
+    s.mul(p, scale)
+}
+
 /// `k ln 2 + ln(1 + f) + small` for f in [-0.3, 0.42], an integer `k` and a tiny `small`.
 ///
 /// With w = f / (2 + f), ln(1 + f) = 2 artanh w = 2w + w R(w²), and since 2w = f - w f this is `f - w (f - R)`, in which
@@ -303,4 +311,20 @@ pub(crate) fn log_sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn soft<S: Ops>(s: S, x: S::F) -> S::F {
     ln_1p_exp(s, x, s.splat(0.0), exp_neg_abs(s, x))
+}
+
+/// `(σ(x), σ(-x), ln(1 + e^-|x|))`, from one exponential: with z = e^-|x| the larger of the first two is `1 / (1 + z)`, and
+/// the smaller is that times z.
+///
+/// Worst error: 2.83 ULP in the first two, as [`soft`] in the last.
+#[inline(always)]
+pub(crate) fn sigmoids_and_soft<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
+    let parts = exp_neg_abs(s, x);
+    let (one, zero) = (s.splat(1.0), s.splat(0.0));
+    let (_, _, z) = parts;
+    let large = s.div(one, s.add(one, z));
+    let small = s.mul(z, large);
+    let negative = s.lt(x, zero);
+    let soft = ln_1p_exp(s, x, zero, parts);
+    (s.select(negative, small, large), s.select(negative, large, small), soft)
 }

@@ -3,70 +3,133 @@
 use super::{
     direct::cross_of,
     grid::Run,
-    panel::Panel,
+    map::{Coefficients, RowMap, RowsOut},
+    panel::{BLOCKS, Panel, WIDTH},
     partition::{Layout, Partition, Rows, SHORT},
 };
-use crate::simd::{Four, Group, Simd};
+use crate::simd::{Four, Group, LANES, Simd};
 
 /// Classes that are transposed at a time.
 const QUAD: usize = 4;
 
-/// Blocks of each class: as many as four vectors take at most.
-const STEP: usize = 4;
-
 /// Short rows, packed for each call.
 pub(crate) struct Packed {
-    panel: Panel<{ SHORT * STEP }>,
+    panel: Panel,
+    /// Some rows of results, one after the other, with room for what the last transposition writes behind them.
+    rows: [f32; SHORT * LANES + QUAD],
 }
+
+const _: () = assert!(SHORT * WIDTH <= BLOCKS, "all classes of the rows fit in the panel");
 
 impl Layout for Packed {
     #[inline(always)]
     fn new() -> Self {
         let mut panel = Panel::new();
-        panel.step = STEP;
-        Self { panel }
+        panel.step = WIDTH;
+        Self { panel, rows: [0.0; SHORT * LANES + QUAD] }
     }
 
     #[inline(always)]
-    fn partition<S: Simd, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
-        self.pack(s, rows, run, i, count, 0);
+        self.pack(s, rows, x, run, i, count, 0);
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
-        self.panel.partition::<S, S, CROSS>(s, s, 0, rows.classes, labels, cross)
+        self.panel.partition::<S, S, M, CROSS>(s, s, 0, rows.classes, labels, cross)
     }
 
     #[inline(always)]
-    fn four<S: Simd, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
-        for number in 0..4 {
-            self.pack(s, rows, run, i.wrapping_add(number * S::N), S::N, number);
+        for number in 0..WIDTH {
+            self.pack(s, rows, x, run, i.wrapping_add(number * S::N), S::N, number);
         }
         let four = Four(s);
         let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
-        self.panel.partition::<S, Four<S>, CROSS>(s, four, 0, rows.classes, labels, cross)
+        self.panel.partition::<S, Four<S>, M, CROSS>(s, four, 0, rows.classes, labels, cross)
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut RowsOut<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        number: usize,
+        row: &Coefficients<S::F>,
+    ) {
+        let classes = rows.classes;
+        let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        if out.stride != 1 {
+            for class in 0..classes {
+                let y = self.panel.mapped::<S, M>(s, class, number, row, cross);
+                out.store(s, &rows.grid, run, i, count, class, y);
+            }
+            return;
+        }
+        // The last classes first: what is written behind the end of a row is the start of the next, which comes later.
+        for class in (0..classes).step_by(QUAD).rev() {
+            let columns = Four(s).gather(
+                #[inline(always)]
+                |k| {
+                    if class + k < classes {
+                        self.panel.mapped::<S, M>(s, class + k, number, row, &mut cross)
+                    } else {
+                        s.splat(0.0)
+                    }
+                },
+            );
+            s.store_transposed(columns, self.rows.get_mut(class..).unwrap_or(&mut []), classes);
+        }
+        let (array, step) = (out.array, rows.grid.steps.get(out.array).map_or(0, |step| step.cast_unsigned()));
+        if step == classes && rows.grid.seek(run, i) >= count {
+            let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
+            copy(&self.rows, out.data.get_mut(offset..offset.wrapping_add(len)));
+            return;
+        }
+        for (l, from) in self.rows.chunks(classes.max(1)).enumerate().take(count) {
+            let i = i.wrapping_add(l);
+            rows.grid.seek(run, i);
+            let offset = rows.grid.offset(run, array, i);
+            copy(from, out.data.get_mut(offset..offset.wrapping_add(classes)));
+        }
+    }
+}
+
+/// Copies as much as there is on both sides.
+#[inline(always)]
+fn copy(from: &[f32], to: Option<&mut [f32]>) {
+    for (to, &from) in to.unwrap_or(&mut []).iter_mut().zip(from) {
+        *to = from;
     }
 }
 
 impl Packed {
     /// Packs the rows `i .. i + count` as the vector `number`.
+    #[expect(clippy::too_many_arguments, reason = "from where to where")]
     #[inline(always)]
     fn pack<S: Simd, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
@@ -74,7 +137,7 @@ impl Packed {
     ) {
         let step = rows.grid.steps[0].cast_unsigned();
         if rows.grid.seek(run, i) >= S::N && count == S::N {
-            let from = rows.logits.get(rows.grid.offset(run, 0, i)..).unwrap_or(&[]);
+            let from = x.get(rows.grid.offset(run, 0, i)..).unwrap_or(&[]);
             let mut whole = true;
             for class in (0..rows.classes).step_by(QUAD) {
                 match s.load_transposed(from.get(class..).unwrap_or(&[]), step) {
@@ -91,7 +154,7 @@ impl Packed {
             }
         }
         for class in 0..rows.classes {
-            let x = rows.grid.load(s, run, 0, rows.logits, i, count, class.cast_signed(), 0.0);
+            let x = rows.grid.load(s, run, 0, x, i, count, class.cast_signed(), 0.0);
             self.panel.store(s, s, class, number, x);
         }
     }

@@ -23,6 +23,7 @@ use super::{
     columns::Columns,
     direct::Direct,
     grid::{Grid, Run},
+    map::{Coefficients, RowMap, RowsOut, write_lanes},
     math,
     packed::Packed,
     rows::ByRows,
@@ -59,6 +60,12 @@ impl<F: Copy> Partition<F> {
         math::ln_1p(s, self.others)
     }
 
+    /// What the exponentials of the row are relative to.
+    #[inline(always)]
+    pub(crate) fn reference<S: Ops<F = F>>(&self, s: S) -> F {
+        finite(s, self.max)
+    }
+
     /// `Σ q_c (lse - x_c)`.
     #[inline(always)]
     pub(crate) fn weighted_loss<S: Ops<F = F>>(&self, s: S, log_others: F) -> F {
@@ -66,10 +73,10 @@ impl<F: Copy> Partition<F> {
     }
 }
 
-/// Rows of logits: array 0 of the grid, in whose elements the classes start.
+/// Rows of logits: array 0 of the grid, in whose elements the classes start. Their memory goes along as `x`.
+#[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, const K: usize> {
     pub(crate) grid: Grid<'a, K>,
-    pub(crate) logits: &'a [f32],
     pub(crate) classes: usize,
     /// The distance of neighbouring classes.
     pub(crate) stride: isize,
@@ -78,6 +85,7 @@ pub(crate) struct Rows<'a, const K: usize> {
 
 /// The coefficients `q_c = w_c (keep t_c + floor)` of a weighted sum that is taken along with the exponentials: the
 /// class weights, 1 without, times the smoothed target. Where that is exactly 0, a logit of −∞ adds nothing.
+#[derive(Clone, Copy)]
 pub(crate) struct Cross<'a> {
     pub(crate) weight: Option<&'a [f32]>,
     pub(crate) target: Option<Probabilities<'a>>,
@@ -86,6 +94,7 @@ pub(crate) struct Cross<'a> {
 }
 
 /// Class probabilities as targets: array [`TARGET`] of the grid.
+#[derive(Clone, Copy)]
 pub(crate) struct Probabilities<'a> {
     pub(crate) data: &'a [f32],
     /// The distance of neighbouring classes.
@@ -194,6 +203,8 @@ impl<O: Ops> Sums<O> {
 pub(crate) struct Term<O: Ops> {
     pub(crate) p: O::F,
     pub(crate) scale: O::F,
+    /// The exponential of every logit, the reference's own with them: see [`math::exponential`].
+    pub(crate) whole: O::F,
     /// −1 where the logit is below the reference, else 0.
     pub(crate) below: O::I,
 }
@@ -205,7 +216,7 @@ impl<O: Ops> Term<O> {
         let below = s.shr::<31>(s.bits(d));
         let (p, scale) = math::exp_term(s, d);
         // The scale is 0 for the reference itself, and for some NaN, whose product is a NaN all the same.
-        Self { p, scale: s.from_bits(s.int_and(s.bits(scale), below)), below }
+        Self { p, scale: s.from_bits(s.int_and(s.bits(scale), below)), whole: s.mul(p, scale), below }
     }
 
     #[inline(always)]
@@ -291,11 +302,14 @@ pub(crate) trait Layout {
     fn new() -> Self;
 
     /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With `CROSS`
-    /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes.
-    fn partition<S: Simd, const CROSS: bool, const K: usize>(
+    /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes. With a map
+    /// of exponentials, [`Layout::write`] of these rows may follow.
+    #[expect(clippy::too_many_arguments, reason = "what rows, in what memory, and which of them")]
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
@@ -304,10 +318,11 @@ pub(crate) trait Layout {
 
     /// The same for the `4 N` rows from `i` on, all of which are there.
     #[inline(always)]
-    fn four<S: Simd, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         labels: &[usize],
@@ -315,16 +330,34 @@ pub(crate) trait Layout {
     where
         Self: Sized,
     {
-        four_by_one::<S, Self, CROSS, K>(self, s, rows, run, i, labels)
+        four_by_one::<S, Self, M, CROSS, K>(self, s, rows, x, run, i, labels)
+    }
+
+    /// Maps each logit of the rows `i .. i + count`, the vector `number` of those whose partition was just taken.
+    #[expect(clippy::too_many_arguments, reason = "where to read, where to write, and what")]
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut RowsOut<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        _number: usize,
+        coefficients: &Coefficients<S::F>,
+    ) {
+        write_lanes::<S, M, K>(s, rows, out, run, i, count, coefficients);
     }
 }
 
 /// Four partitions, one after the other.
 #[inline(always)]
-pub(crate) fn four_by_one<S: Simd, L: Layout, const CROSS: bool, const K: usize>(
+pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, const CROSS: bool, const K: usize>(
     layout: &mut L,
     s: S,
     rows: &Rows<'_, K>,
+    x: &[f32],
     run: &mut Run<K>,
     i: usize,
     labels: &[usize],
@@ -334,7 +367,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, const CROSS: bool, const K: usize>
     for k in 0..4 {
         let from = k * S::N;
         let labels = labels.get(from..from + S::N).unwrap_or(&[]);
-        let one = layout.partition::<S, CROSS, K>(s, rows, run, i.wrapping_add(from), S::N, labels);
+        let one = layout.partition::<S, M, CROSS, K>(s, rows, x, run, i.wrapping_add(from), S::N, labels);
         all.max[k] = one.max;
         all.others[k] = one.others;
         all.cross[k] = one.cross;
@@ -366,14 +399,14 @@ pub(crate) enum Way {
 impl<const K: usize> Rows<'_, K> {
     /// The logits of these classes of the rows from `i` on, one by one; 0 for [`IGNORED`].
     #[inline(always)]
-    pub(crate) fn pick<S: Simd>(&self, s: S, run: &mut Run<K>, i: usize, labels: &[usize]) -> S::F {
+    pub(crate) fn pick<S: Simd>(&self, s: S, x: &[f32], run: &mut Run<K>, i: usize, labels: &[usize]) -> S::F {
         let mut logits = s.to_lanes(s.splat(0.0));
         for (l, (logit, &class)) in logits.as_mut().iter_mut().zip(labels).enumerate() {
             let i = i.wrapping_add(l);
             self.grid.seek(run, i);
             let shift = self.stride.wrapping_mul(class.cast_signed());
             let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
-            *logit = if class == IGNORED { 0.0 } else { self.logits.get(at).copied().unwrap_or(0.0) };
+            *logit = if class == IGNORED { 0.0 } else { x.get(at).copied().unwrap_or(0.0) };
         }
         s.from_lanes(logits)
     }

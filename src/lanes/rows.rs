@@ -2,6 +2,7 @@
 
 use super::{
     grid::{Run, first_lanes},
+    map::{Coefficients, RowMap, RowsOut, write_lanes, write_rows},
     partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, always, small_count},
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
@@ -16,10 +17,11 @@ impl Layout for ByRows {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
@@ -37,7 +39,7 @@ impl Layout for ByRows {
                     #[inline(always)]
                     |class, delta| rows.cross.of_row(s, target, class, delta),
                 );
-                let row = rows.logits.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+                let row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
                 let mut state = State::new(s);
                 for (number, tile) in row.chunks(TILE).enumerate() {
                     row_tile::<S, CROSS>(s, &mut state, number.wrapping_mul(TILE), tile, cross);
@@ -46,7 +48,26 @@ impl Layout for ByRows {
             },
         );
         // Only now, when the rows are in the cache.
-        Partition { logit: rows.pick(s, run, i, labels), ..partition }
+        Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut RowsOut<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        _number: usize,
+        row: &Coefficients<S::F>,
+    ) {
+        if out.stride == 1 {
+            write_rows::<S, M, K>(s, rows, out, run, i, count, row);
+        } else {
+            write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
+        }
     }
 }
 
@@ -114,10 +135,10 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
             s.prefetch(line, TILE.min(tile.len()));
         }
         let d = four.sub(load_four(s, chunk), [reference; 4]);
-        let Term { p, scale, below } = Term::new(four, d);
+        let Term { p, scale, whole, below } = Term::new(four, d);
         for k in 0..4 {
             let sums = &mut groups[k % count % 4];
-            sums.add(s, Term { p: p[k], scale: scale[k], below: below[k] });
+            sums.add(s, Term { p: p[k], scale: scale[k], whole: whole[k], below: below[k] });
             if CROSS {
                 sums.take_cross(s, cross(class, s.neg(d[k])));
             }

@@ -1,13 +1,15 @@
 //! Softmax and log-softmax along an axis, and reductions of one row.
 
+use core::marker::PhantomData;
+
 use super::{
-    elements::{Apply, map_slice},
     grid::{Grid, Run, first_lanes},
+    map::{Coefficients, RowMap, RowsOut, Unmapped},
     math,
-    partition::{Cross, Layout, RowKernel, Rows, run_rows},
+    partition::{Cross, Layout, Partition, RowKernel, Rows, run_rows},
     sum::in_lanes,
 };
-use crate::simd::{Kernel, LANES, Ops, Simd};
+use crate::simd::{Four, Kernel, LANES, Ops, Simd};
 
 /// The output's place in the grid.
 const OUT: usize = 1;
@@ -29,88 +31,109 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let way = self.rows().way();
-        if self.log { run_rows(s, way, Write::<true>(self)) } else { run_rows(s, way, Write::<false>(self)) }
-    }
-}
-
-impl Softmax<'_> {
-    fn rows(&self) -> Rows<'_, 2> {
-        let logits = self.input.unwrap_or(self.out);
-        Rows { grid: self.grid, logits, classes: self.classes, stride: self.strides[0], cross: Cross::NONE }
-    }
-}
-
-/// With or without the logarithm.
-struct Write<'a, const LOG: bool>(Softmax<'a>);
-
-impl<const LOG: bool> RowKernel for Write<'_, LOG> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) {
-        let Softmax { grid, classes, strides, input, out, log: _ } = self.0;
-        let mut layout = L::new();
-        let mut run = grid.start();
-        for i in (0..grid.len).step_by(S::N) {
-            let count = S::N.min(grid.len - i);
-            let rows = Rows { grid, logits: input.unwrap_or(out), classes, stride: strides[0], cross: Cross::NONE };
-            let partition = layout.partition::<S, false, 2>(s, &rows, &mut run, i, count, &[]);
-            let (max, factor) = (partition.max, factor::<S, LOG>(s, partition.others));
-            if S::N > 1 && strides == [1, 1] {
-                let (max, factor) = (s.to_lanes(max), s.to_lanes(factor));
-                for (l, (&max, &factor)) in max.as_ref().iter().zip(factor.as_ref()).enumerate().take(count) {
-                    let i = i.wrapping_add(l);
-                    grid.seek(&mut run, i);
-                    let range = |k| {
-                        let offset = grid.offset(&run, k, i);
-                        offset..offset.wrapping_add(classes)
-                    };
-                    let x = input.and_then(|x| x.get(range(0)));
-                    map_slice(s, x, out.get_mut(range(OUT)).unwrap_or(&mut []), &OfRow::<LOG> { max, factor });
-                }
-                continue;
-            }
-            for class in 0..classes {
-                let shift = |k: usize| strides[k].wrapping_mul(class.cast_signed());
-                let x = match input {
-                    Some(x) => grid.load(s, &mut run, 0, x, i, count, shift(0), 0.0),
-                    None => grid.load(s, &mut run, OUT, out, i, count, shift(OUT), 0.0),
-                };
-                let y = probability::<S, LOG>(s, x, max, factor);
-                grid.store(s, &mut run, OUT, out, i, count, shift(OUT), y);
-            }
+        if self.log {
+            run_rows(s, way, Write::<LogSoftmax>::new(self));
+        } else {
+            run_rows(s, way, Write::<Plain>::new(self));
         }
     }
 }
 
-/// What [`probability`] needs of a row: of its softmax `1 / (1 + others)`, scaled for [`math::exp_term`], of its
-/// logarithm `ln_1p(others)`.
-#[inline(always)]
-fn factor<S: Ops, const LOG: bool>(s: S, others: S::F) -> S::F {
-    if LOG { math::ln_1p(s, others) } else { s.div(s.splat(math::TERM_UNIT), s.add(s.splat(1.0), others)) }
-}
-
-/// The probability of a logit, or its logarithm.
-#[inline(always)]
-fn probability<S: Ops, const LOG: bool>(s: S, x: S::F, max: S::F, factor: S::F) -> S::F {
-    let d = s.sub(x, max);
-    if LOG {
-        return s.sub(d, factor);
+impl<'a> Softmax<'a> {
+    fn rows(&self) -> Rows<'a, 2> {
+        Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: Cross::NONE }
     }
-    let (p, scale) = math::exp_term(s, d);
-    s.mul(s.mul(p, scale), factor)
 }
 
-/// The [`probability`] of each logit of one row.
-struct OfRow<const LOG: bool> {
-    max: f32,
-    factor: f32,
-}
+/// With or without the logarithm.
+struct Write<'a, M>(Softmax<'a>, PhantomData<M>);
 
-impl<const LOG: bool> Apply for OfRow<LOG> {
+impl<'a, M> Write<'a, M> {
     #[inline(always)]
-    fn apply<S: Ops>(&self, s: S, x: S::F) -> S::F {
-        probability::<S, LOG>(s, x, s.splat(self.max), s.splat(self.factor))
+    fn new(softmax: Softmax<'a>) -> Self {
+        Self(softmax, PhantomData)
+    }
+}
+
+impl<M: OfPartition> RowKernel for Write<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, L: Layout>(self, s: S) {
+        let rows = self.0.rows();
+        let Softmax { input, out, strides, .. } = self.0;
+        let mut out = RowsOut { input, data: out, array: OUT, stride: strides[1] };
+        let mut layout = L::new();
+        let mut run = rows.grid.start();
+        let mut i = 0;
+        while i < rows.grid.len {
+            let left = rows.grid.len - i;
+            if left >= 4 * S::N && S::N > 1 {
+                let partition = layout.four::<S, M, false, 2>(s, &rows, out.logits(), &mut run, i, &[]);
+                let four = Four(s);
+                let row = M::coefficients(four, &partition);
+                for k in 0..4 {
+                    let row = row.map(
+                        #[inline(always)]
+                        |x| x[k],
+                    );
+                    layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i.wrapping_add(k * S::N), S::N, k, &row);
+                }
+                i = i.wrapping_add(4 * S::N);
+                continue;
+            }
+            let count = S::N.min(left);
+            let partition = layout.partition::<S, M, false, 2>(s, &rows, out.logits(), &mut run, i, count, &[]);
+            let row = M::coefficients(s, &partition);
+            layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i, count, 0, &row);
+            i = i.wrapping_add(count);
+        }
+    }
+}
+
+/// A map that depends on the partition alone.
+trait OfPartition: RowMap {
+    fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F>;
+}
+
+/// `exp(x_c - max) / (1 + others)`.
+struct Plain;
+
+impl RowMap for Plain {
+    const EXPONENTIALS: bool = true;
+    const CROSS: bool = false;
+
+    #[inline(always)]
+    fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, _: O::F) -> O::F {
+        o.mul(e, row.factor)
+    }
+}
+
+impl OfPartition for Plain {
+    #[inline(always)]
+    fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F> {
+        let factor = o.div(o.splat(math::TERM_UNIT), o.add(o.splat(1.0), partition.others));
+        Coefficients::new(o, partition, factor)
+    }
+}
+
+/// `(x_c - max) - ln_1p(others)`.
+struct LogSoftmax;
+
+impl RowMap for LogSoftmax {
+    const EXPONENTIALS: bool = false;
+    const CROSS: bool = false;
+
+    #[inline(always)]
+    fn value<O: Ops>(o: O, row: &Coefficients<O::F>, x: O::F, _: O::F) -> O::F {
+        o.sub(o.sub(x, row.reference), row.factor)
+    }
+}
+
+impl OfPartition for LogSoftmax {
+    #[inline(always)]
+    fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F> {
+        Coefficients::new(o, partition, partition.log_others(o))
     }
 }
 
@@ -201,14 +224,17 @@ impl Reduce<'_> {
 }
 
 /// The log-sum-exp of one row.
-pub(crate) struct LogSumExp<'a>(pub(crate) Rows<'a, 1>);
+pub(crate) struct LogSumExp<'a> {
+    pub(crate) rows: Rows<'a, 1>,
+    pub(crate) x: &'a [f32],
+}
 
 impl Kernel for LogSumExp<'_> {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        run_rows(s, self.0.way(), self)
+        run_rows(s, self.rows.way(), self)
     }
 }
 
@@ -217,8 +243,9 @@ impl RowKernel for LogSumExp<'_> {
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> f32 {
-        let mut run = self.0.grid.start();
-        let partition = L::new().partition::<S, false, 1>(s, &self.0, &mut run, 0, 1, &[]);
+        let Self { rows, x } = self;
+        let mut run = rows.grid.start();
+        let partition = L::new().partition::<S, Unmapped, false, 1>(s, &rows, x, &mut run, 0, 1, &[]);
         let first = |x: S::F| s.to_lanes(x).as_ref().first().copied();
         match (first(partition.max), first(partition.others)) {
             // One value for the whole row.

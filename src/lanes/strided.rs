@@ -3,6 +3,7 @@
 use super::{
     direct::Direct,
     grid::Run,
+    map::RowMap,
     partition::{Layout, Partition, Rows, SHORT, State, TILE, always},
     rows::{each_row, row_tile},
 };
@@ -20,17 +21,18 @@ impl Layout for Strided {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
+        x: &[f32],
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes < SHORT {
-            return Direct.partition::<S, CROSS, K>(s, rows, run, i, count, labels);
+            return Direct.partition::<S, M, CROSS, K>(s, rows, x, run, i, count, labels);
         }
         let buffer = &mut self.tile;
         let partition = each_row::<S, CROSS, K>(
@@ -48,13 +50,13 @@ impl Layout for Strided {
                 let mut state = State::new(s);
                 for start in (0..rows.classes).step_by(TILE) {
                     let tile = buffer.get_mut(..TILE.min(rows.classes - start)).unwrap_or(&mut []);
-                    gather(rows.logits, offset, rows.stride, start, tile);
+                    gather(x, offset, rows.stride, start, tile);
                     row_tile::<S, CROSS>(s, &mut state, start, tile, cross);
                 }
                 state.finish(s)
             },
         );
-        Partition { logit: rows.pick(s, run, i, labels), ..partition }
+        Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Binary cross entropy of probabilities.
 
-use super::binary::Arguments;
+use super::{
+    backward::{Gradient, Of, element_gradients},
+    binary::Arguments,
+};
 use crate::{Backend, Error, Total, View, ViewMut, lanes::elements};
 
 /// Binary cross entropy of probabilities, as `torch.nn.BCELoss`.
@@ -105,6 +108,38 @@ impl<'a, const D: usize> BceLoss<'a, D> {
         self.run(input, target, None)
     }
 
+    element_gradients!();
+
+    /// The gradient of the sum of `upstream · loss` with respect to the targets, whatever these are:
+    /// `upstream w (max(ln(1 - p), -100) - max(ln p, -100))`. For a sum `upstream` is a 1, for a mean one over the number of
+    /// elements: a view of one number with strides 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] for an argument that does not have the input's shape; `grad` is as it was then. Inputs
+    /// outside of [0, 1] are not looked for, and give any number.
+    #[inline]
+    pub fn target_grad(
+        self,
+        input: View<'_, f32, D>,
+        upstream: View<'_, f32, D>,
+        grad: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        let gradient = Gradient::new(input, grad)?;
+        self.arguments(input).derive::<elements::ProbabilitiesByTarget>(self.backend(), gradient, Of::Each(upstream))
+    }
+
+    fn backend(&self) -> Backend {
+        self.backend.unwrap_or_else(Backend::detect)
+    }
+
+    fn arguments<'t>(&self, target: View<'t, f32, D>) -> Arguments<'t, D>
+    where
+        'a: 't,
+    {
+        Arguments { target, weight: self.weight, pos_weight: None }
+    }
+
     #[inline]
     fn run(
         self,
@@ -112,8 +147,17 @@ impl<'a, const D: usize> BceLoss<'a, D> {
         target: View<'_, f32, D>,
         out: Option<ViewMut<'_, f32, D>>,
     ) -> Result<Total, Error> {
-        let backend = self.backend.unwrap_or_else(Backend::detect);
-        let arguments = Arguments { input, target, weight: self.weight, pos_weight: None };
-        arguments.run::<elements::Probabilities>(backend, out)
+        self.arguments(target).forward::<elements::Probabilities>(self.backend(), input, out)
+    }
+
+    #[inline]
+    fn backward(
+        self,
+        gradient: Gradient<'_, D>,
+        target: View<'_, f32, D>,
+        of: Of<'_, D>,
+        out: Option<ViewMut<'_, f32, D>>,
+    ) -> Result<Total, Error> {
+        self.arguments(target).backward::<elements::Probabilities>(self.backend(), gradient, of, out)
     }
 }

@@ -1,7 +1,11 @@
 //! Binary cross entropy of logits.
 
-use super::binary::Arguments;
-use crate::{Backend, Error, Total, View, ViewMut, lanes::elements};
+use super::{
+    backward::{Gradient, Of, element_gradients},
+    binary::Arguments,
+    shape::check,
+};
+use crate::{Backend, Error, Total, View, ViewMut, error::Argument, lanes::elements};
 
 /// Binary cross entropy between the sigmoid of logits and targets, as `torch.nn.BCEWithLogitsLoss`.
 ///
@@ -109,6 +113,55 @@ impl<'a, const D: usize> BceWithLogitsLoss<'a, D> {
         self.run(logits, target, None)
     }
 
+    element_gradients!();
+
+    /// The gradient of the sum of `upstream · loss` with respect to the targets, whatever these are:
+    /// `upstream w (pos softplus(-x) - softplus(x))`. For a sum `upstream` is a 1, for a mean one over the number of
+    /// elements: a view of one number with strides 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] for an argument that does not have the logits' shape; `grad` is as it was then.
+    #[inline]
+    pub fn target_grad(
+        self,
+        logits: View<'_, f32, D>,
+        upstream: View<'_, f32, D>,
+        grad: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        let gradient = Gradient::new(logits, grad)?;
+        self.arguments(logits).derive::<elements::LogitsByTarget>(self.backend(), gradient, Of::Each(upstream))
+    }
+
+    /// The second derivative of each loss by its logit, `w σ(x) σ(-x) (1 - t + pos t)`: the diagonal of the Hessian, which
+    /// gradient boosting divides by. Never negative for targets in [0, 1].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShapeMismatch`] for an argument that does not have the logits' shape; `out` is as it was then.
+    #[inline]
+    pub fn hessian(
+        self,
+        logits: View<'_, f32, D>,
+        target: View<'_, f32, D>,
+        out: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        check(Argument::Output, &out.shape(), &logits.shape())?;
+        let gradient = Gradient::new(logits, out)?;
+        self.arguments(target).derive::<elements::LogitsTwice>(self.backend(), gradient, Of::Sum)
+    }
+
+    fn backend(&self) -> Backend {
+        self.backend.unwrap_or_else(Backend::detect)
+    }
+
+    fn arguments<'t>(&self, target: View<'t, f32, D>) -> Arguments<'t, D>
+    where
+        'a: 't,
+    {
+        Arguments { target, weight: self.weight, pos_weight: self.pos_weight }
+    }
+
     #[inline]
     fn run(
         self,
@@ -116,8 +169,17 @@ impl<'a, const D: usize> BceWithLogitsLoss<'a, D> {
         target: View<'_, f32, D>,
         out: Option<ViewMut<'_, f32, D>>,
     ) -> Result<Total, Error> {
-        let backend = self.backend.unwrap_or_else(Backend::detect);
-        let arguments = Arguments { input: logits, target, weight: self.weight, pos_weight: self.pos_weight };
-        arguments.run::<elements::Logits>(backend, out)
+        self.arguments(target).forward::<elements::Logits>(self.backend(), logits, out)
+    }
+
+    #[inline]
+    fn backward(
+        self,
+        gradient: Gradient<'_, D>,
+        target: View<'_, f32, D>,
+        of: Of<'_, D>,
+        out: Option<ViewMut<'_, f32, D>>,
+    ) -> Result<Total, Error> {
+        self.arguments(target).backward::<elements::Logits>(self.backend(), gradient, of, out)
     }
 }

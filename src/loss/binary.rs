@@ -2,61 +2,163 @@
 
 use core::marker::PhantomData;
 
-use super::shape::check;
+use super::{
+    backward::{Gradient, Of, inverse},
+    shape::check,
+};
 use crate::{
     Backend, Error, Total, View, ViewMut,
     error::Argument,
     lanes::{
-        elements::{Binary, BinaryLoss, INPUT},
-        grid::Axes,
+        elements::{
+            BACKWARD, Binary, BinaryLoss, Data, Derivative, Derive, FORWARD, GRADIENT, INPUT, Inputs, UPSTREAM,
+        },
+        gradient::Upstream,
+        grid::{Axes, Grid},
     },
+    simd::Compiled,
+    total::Compensated,
+    view::Layout,
 };
 
-/// The arguments of a binary loss.
+/// The arguments of a binary loss besides its input.
+#[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a, const D: usize> {
-    pub(crate) input: View<'a, f32, D>,
     pub(crate) target: View<'a, f32, D>,
     pub(crate) weight: Option<View<'a, f32, D>>,
     pub(crate) pos_weight: Option<View<'a, f32, D>>,
 }
 
-impl<const D: usize> Arguments<'_, D> {
+impl<'a, const D: usize> Arguments<'a, D> {
     /// Checks the shapes and runs.
     #[inline]
-    pub(crate) fn run<L: BinaryLoss>(self, backend: Backend, out: Option<ViewMut<'_, f32, D>>) -> Result<Total, Error> {
-        let shape = self.input.shape();
-        let absent = ([0; D], 0);
-        let part = |argument, view: Option<View<'_, f32, D>>| match view {
-            Some(view) => {
-                check(argument, &view.shape(), &shape)?;
-                Ok((view.strides(), view.layout().offset))
-            }
-            None => Ok(absent),
-        };
-        let target = part(Argument::Target, Some(self.target))?;
-        let weight = part(Argument::Weight, self.weight)?;
-        let pos_weight = part(Argument::PosWeight, self.pos_weight)?;
-        let (out, out_layout) = match out {
-            Some(out) => {
-                let part = part(Argument::Output, Some(out.as_view()))?;
-                (Some(out.into_parts().0), part)
-            }
-            None => (None, absent),
-        };
-        let input = (self.input.strides(), self.input.layout().offset);
-        let parts = [input, target, weight, pos_weight, out_layout];
-        let mut axes = Axes { shape, strides: parts.map(|part| part.0), offsets: parts.map(|part| part.1) };
-        let kernel = Binary {
-            grid: axes.merge(D).ok_or(Error::TooLarge)?,
-            inputs: [Some(self.input), Some(self.target), self.weight, self.pos_weight].map(|view| Some(view?.data())),
-            out,
-            loss: PhantomData::<L>,
-        };
-        let grid = kernel.grid;
-        backend.run(kernel).ok_or_else(|| {
-            let refused = |x: f32| !(0.0..=1.0).contains(&x) && !x.is_nan();
-            let (index, value) = grid.find_element(INPUT, self.input.data(), refused).unwrap_or_default();
-            Error::ProbabilityOutOfRange { index, value }
-        })
+    pub(crate) fn forward<L: BinaryLoss>(
+        self,
+        backend: Backend,
+        input: View<'_, f32, D>,
+        out: Option<ViewMut<'_, f32, D>>,
+    ) -> Result<Total, Error>
+    where
+        for<'k> Binary<'k, L, FORWARD>: Compiled<Output = Option<Total>>,
+    {
+        let mut axes = Axes::<D, FORWARD>::none(input.shape());
+        self.set(&mut axes, input.layout(), out.as_ref())?;
+        let grid = axes.merge(D).ok_or(Error::TooLarge)?;
+        let out = out.map(|out| out.into_parts().0);
+        let [_, target, weight, pos_weight] = self.inputs();
+        let inputs = [Some(input.data()), target, weight, pos_weight];
+        let data = Data { inputs, upstream: Upstream::Same(1.0), out, gradient: None };
+        let total = backend.run(Binary { grid, data, loss: PhantomData::<L> });
+        total.ok_or_else(|| refused(&grid, input.data()))
     }
+
+    /// As [`Self::forward`], with the gradient.
+    #[inline]
+    pub(crate) fn backward<L: BinaryLoss>(
+        self,
+        backend: Backend,
+        gradient: Gradient<'_, D>,
+        of: Of<'_, D>,
+        out: Option<ViewMut<'_, f32, D>>,
+    ) -> Result<Total, Error>
+    where
+        for<'k> Binary<'k, L, BACKWARD>: Compiled<Output = Option<Total>>,
+    {
+        let mut axes = Axes::<D, BACKWARD>::none(self.target.shape());
+        let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, out.as_ref())?;
+        let grid = axes.merge(D).ok_or(Error::TooLarge)?;
+        let upstream = match of {
+            Of::Mean => Upstream::Same(inverse(Compensated::from_count(grid.len).value())),
+            _ => upstream,
+        };
+        let out = out.map(|out| out.into_parts().0);
+        let (input, gradient) = gradient.into_data();
+        inputs[INPUT] = input;
+        let data = Data { inputs, upstream, out, gradient: Some(&mut *gradient) };
+        let total = backend.run(Binary { grid, data, loss: PhantomData::<L> });
+        total.ok_or_else(|| refused(&grid, input.unwrap_or(gradient)))
+    }
+
+    /// Another derivative, into `gradient`.
+    #[inline]
+    pub(crate) fn derive<V: Derivative>(
+        self,
+        backend: Backend,
+        gradient: Gradient<'_, D>,
+        of: Of<'_, D>,
+    ) -> Result<(), Error>
+    where
+        for<'k> Derive<'k, V>: Compiled<Output = ()>,
+    {
+        let mut axes = Axes::<D, BACKWARD>::none(self.target.shape());
+        let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, None)?;
+        let grid = axes.merge(D).ok_or(Error::TooLarge)?;
+        let (input, gradient) = gradient.into_data();
+        inputs[INPUT] = input;
+        let data = Data { inputs, upstream, out: None, gradient: Some(gradient) };
+        backend.run(Derive { grid, data, derivative: PhantomData::<V> });
+        Ok(())
+    }
+
+    /// Takes in what every call has.
+    #[inline]
+    fn set<const K: usize>(
+        &self,
+        axes: &mut Axes<D, K>,
+        input: &Layout<D>,
+        out: Option<&ViewMut<'_, f32, D>>,
+    ) -> Result<(), Error> {
+        let arrays = [
+            (Argument::Input, Some(input)),
+            (Argument::Target, Some(self.target.layout())),
+            (Argument::Weight, self.weight.as_ref().map(View::layout)),
+            (Argument::PosWeight, self.pos_weight.as_ref().map(View::layout)),
+            (Argument::Output, out.map(ViewMut::layout)),
+        ];
+        for (k, (argument, layout)) in arrays.into_iter().enumerate() {
+            if let Some(layout) = layout {
+                check(argument, &layout.shape, &input.shape)?;
+                axes.set(k, layout);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what every call with a gradient has, and returns the memory of the inputs.
+    #[inline]
+    fn set_backward<'t>(
+        self,
+        axes: &mut Axes<D, BACKWARD>,
+        gradient: &Gradient<'_, D>,
+        of: Of<'t, D>,
+        out: Option<&ViewMut<'_, f32, D>>,
+    ) -> Result<(Inputs<'t>, Upstream<'t>), Error>
+    where
+        'a: 't,
+    {
+        let [input, gradient] = gradient.layouts();
+        axes.shape = input.shape;
+        self.set(axes, &input, out)?;
+        axes.set(GRADIENT, &gradient);
+        let upstream = match of {
+            Of::Each(upstream) => {
+                check(Argument::Upstream, &upstream.shape(), &input.shape)?;
+                axes.set(UPSTREAM, upstream.layout());
+                Upstream::Each(upstream.data())
+            }
+            Of::Sum | Of::Mean => Upstream::Same(1.0),
+        };
+        Ok((self.inputs(), upstream))
+    }
+
+    fn inputs(&self) -> Inputs<'a> {
+        [None, Some(self.target.data()), self.weight.map(|view| view.data()), self.pos_weight.map(|view| view.data())]
+    }
+}
+
+/// The error for the first element that is refused.
+fn refused<const K: usize>(grid: &Grid<'_, K>, input: &[f32]) -> Error {
+    let refused = |x: f32| !(0.0..=1.0).contains(&x) && !x.is_nan();
+    let (index, value) = grid.find_element(INPUT, input, refused).unwrap_or_default();
+    Error::ProbabilityOutOfRange { index, value }
 }

@@ -2,15 +2,22 @@
 
 use super::{
     Target,
-    shape::{RowAxes, check_weight},
+    backward::{Gradient, Of, inverse, row_gradients},
+    shape::{RowAxes, backward, check_weight},
     target::Targets,
 };
 use crate::{
     Backend, Error, Total, View, ViewMut,
     lanes::{
-        classes::{ARRAYS, ClassCrossEntropy, ClassTargets, ProbabilityCrossEntropy},
+        classes::{ClassCrossEntropy, ClassKernel, ClassTargets},
+        gradient::Upstream,
         partition::{Cross, Probabilities, Rows},
+        pass::{BACKWARD, FORWARD, Forward, Pass},
+        probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
     },
+    simd::Compiled,
+    total::Compensated,
+    view::Layout,
 };
 
 /// Cross entropy of logits: the negative log-likelihood of the targets under the softmax of the logits, as
@@ -186,6 +193,37 @@ impl<'a> CrossEntropyLoss<'a> {
         self.run::<T, D, E, 0>(logits, target, None)
     }
 
+    row_gradients!(Target);
+
+    /// The gradient of the sum of `upstream · loss` with respect to class probabilities, whatever these are:
+    /// `upstream (1 - e) w_c (lse - x_c)`, without cancellation. For a sum `upstream` is a 1, for a mean one over the number
+    /// of rows: a view of one number with strides 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RankMismatch`] and [`Error::ShapeMismatch`] if `upstream` does not have the shape of the losses or `grad` not
+    /// that of the logits, [`Error::WeightLength`], [`Error::LabelSmoothingOutOfRange`]. `grad` is as it was then.
+    #[inline]
+    pub fn target_grad<const D: usize, const R: usize>(
+        self,
+        logits: View<'_, f32, D>,
+        upstream: View<'_, f32, R>,
+        grad: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        let gradient = Gradient::new(logits, grad)?;
+        let [layout, gradient_layout] = gradient.layouts();
+        let mut axes = RowAxes::new(&layout)?;
+        let gradient_stride = axes.set_gradient(&gradient_layout);
+        let upstream = Upstream::Each(axes.set_upstream(upstream)?);
+        let (classes, stride) = (axes.classes, axes.stride);
+        let cross = self.coefficients(classes)?;
+        let cross = Cross { floor: cross.keep, ..cross };
+        let rows = Rows { grid: axes.grid()?, classes, stride, cross };
+        let backward = backward(gradient, gradient_stride, upstream);
+        self.backend().run(ProbabilityGradient { rows, backward });
+        Ok(())
+    }
+
     #[inline]
     fn run<T: Target, const D: usize, const E: usize, const R: usize>(
         self,
@@ -193,22 +231,38 @@ impl<'a> CrossEntropyLoss<'a> {
         target: View<'_, T, E>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let mut axes = RowAxes::new(logits.layout())?;
-        let ignored = match self.ignore {
-            Ignore::Default => Some(-100),
-            Ignore::Index(index) => Some(index),
-            Ignore::Nothing => None,
-        };
-        T::with(target.data(), axes.classes, ignored, |targets| {
-            match targets {
-                Targets::Classes(_) => axes.set_class_targets(target.layout())?,
-                Targets::Probabilities(_) => axes.set_probabilities(logits.layout(), target.layout())?,
-            }
-            let out = axes.set_out(out)?;
-            let (classes, stride, target_stride) = (axes.classes, axes.stride, axes.target_stride);
-            let grid = axes.grid()?;
-            let rows = Rows { grid, logits: logits.data(), classes, stride, cross: self.coefficients(classes)? };
-            self.compute(rows, targets, target_stride, out)
+        let mut axes = RowAxes::<D, FORWARD>::new(logits.layout())?;
+        T::with(target.data(), axes.classes, self.ignored(), |targets| {
+            let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
+            let rows = self.rows(&mut axes, targets)?;
+            self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
+        })
+    }
+
+    #[inline]
+    fn backward<T: Target, const D: usize, const E: usize, const R: usize>(
+        self,
+        gradient: Gradient<'_, D>,
+        target: View<'_, T, E>,
+        of: Of<'_, R>,
+        out: Option<ViewMut<'_, f32, R>>,
+    ) -> Result<Total, Error> {
+        let [layout, gradient_layout] = gradient.layouts();
+        let mut axes = RowAxes::<D, BACKWARD>::new(&layout)?;
+        T::with(target.data(), axes.classes, self.ignored(), |targets| {
+            let out = self.set(&mut axes, &layout, targets, target, out)?;
+            let gradient_stride = axes.set_gradient(&gradient_layout);
+            let upstream = match of {
+                Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
+                Of::Sum | Of::Mean => Upstream::Same(1.0),
+            };
+            let rows = self.rows(&mut axes, targets)?;
+            let pass = backward(gradient, gradient_stride, upstream);
+            self.compute(rows, targets, out, pass, |pass, denominator| {
+                if matches!(of, Of::Mean) {
+                    pass.upstream = Upstream::Same(inverse(denominator));
+                }
+            })
         })
     }
 
@@ -223,29 +277,84 @@ impl<'a> CrossEntropyLoss<'a> {
         Ok(Cross { weight: check_weight(self.weight, classes)?, target: None, keep: 1.0 - smoothing, floor })
     }
 
-    /// The part that does not depend on ranks and element types.
-    fn compute<'t>(
+    /// The ignored class index.
+    const fn ignored(&self) -> Option<i64> {
+        match self.ignore {
+            Ignore::Default => Some(-100),
+            Ignore::Index(index) => Some(index),
+            Ignore::Nothing => None,
+        }
+    }
+
+    fn backend(&self) -> Backend {
+        self.backend.unwrap_or_else(Backend::detect)
+    }
+
+    /// Takes in targets and output, and returns the memory of the output.
+    #[inline]
+    fn set<'t, T, const D: usize, const E: usize, const R: usize, const K: usize>(
         self,
-        mut rows: Rows<'t, ARRAYS>,
+        axes: &mut RowAxes<D, K>,
+        layout: &Layout<D>,
+        targets: Targets<'_>,
+        target: View<'_, T, E>,
+        out: Option<ViewMut<'t, f32, R>>,
+    ) -> Result<Option<&'t mut [f32]>, Error> {
+        match targets {
+            Targets::Classes(_) => axes.set_class_targets(target.layout())?,
+            Targets::Probabilities(_) => {
+                axes.set_probabilities(layout, target.layout())?;
+            }
+        }
+        axes.set_out(out)
+    }
+
+    /// The rows, with all that their losses need.
+    #[inline]
+    fn rows<'t, const D: usize, const K: usize>(
+        self,
+        axes: &'t mut RowAxes<D, K>,
         targets: Targets<'t>,
-        target_stride: isize,
+    ) -> Result<Rows<'t, K>, Error>
+    where
+        'a: 't,
+    {
+        let (classes, stride, target_stride) = (axes.classes, axes.stride, axes.target_stride);
+        let mut cross: Cross<'t> = self.coefficients(classes)?;
+        let grid = axes.grid()?;
+        if let Targets::Probabilities(data) = targets {
+            if matches!(self.ignore, Ignore::Index(_)) {
+                return Err(Error::IgnoreIndexWithProbabilities);
+            }
+            cross.target = Some(Probabilities { data, stride: target_stride });
+        }
+        Ok(Rows { grid, classes, stride, cross })
+    }
+
+    /// The part that does not depend on ranks and element types. `with_denominator` gets the denominator of the mean.
+    fn compute<P: Pass, const K: usize>(
+        self,
+        rows: Rows<'_, K>,
+        targets: Targets<'_>,
         out: Option<&mut [f32]>,
-    ) -> Result<Total, Error> {
-        let backend = self.backend.unwrap_or_else(Backend::detect);
+        mut pass: P,
+        with_denominator: impl FnOnce(&mut P, f32),
+    ) -> Result<Total, Error>
+    where
+        for<'k> ClassCrossEntropy<'k, P, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ProbabilityCrossEntropy<'k, P, K>: Compiled<Output = Total>,
+    {
         match targets {
             Targets::Classes(labels) => {
                 let targets = ClassTargets { labels, weight: self.weight };
-                if out.is_some() {
-                    targets.check(&rows)?;
+                if out.is_some() || P::WRITES {
+                    with_denominator(&mut pass, targets.check(&rows)?);
                 }
-                backend.run(ClassCrossEntropy { rows, targets, out })
+                self.backend().run(ClassCrossEntropy(ClassKernel { rows, targets, out, pass }))
             }
-            Targets::Probabilities(data) => {
-                if matches!(self.ignore, Ignore::Index(_)) {
-                    return Err(Error::IgnoreIndexWithProbabilities);
-                }
-                rows.cross.target = Some(Probabilities { data, stride: target_stride });
-                Ok(backend.run(ProbabilityCrossEntropy { rows, out }))
+            Targets::Probabilities(_) => {
+                with_denominator(&mut pass, Compensated::from_count(rows.grid.len).value());
+                Ok(self.backend().run(ProbabilityCrossEntropy { rows, out, pass }))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The public losses: what they take, what they refuse, and which layout runs.
 
+mod backward;
 mod bce;
 mod bce_with_logits;
 mod binary;

@@ -2,16 +2,20 @@
 
 use super::{
     ClassIndex,
-    shape::{RowAxes, check_weight},
+    backward::{Gradient, Of, inverse, row_gradients},
+    shape::{RowAxes, backward, check_weight},
     target::Targets,
 };
 use crate::{
     Backend, Error, Total, View, ViewMut,
     error::Argument,
     lanes::{
-        classes::{ClassTargets, NegativeLogLikelihood},
+        classes::{ClassKernel, ClassTargets, NegativeLogLikelihood},
+        gradient::Upstream,
         partition::{Cross, Rows},
+        pass::{BACKWARD, FORWARD, Forward, Pass},
     },
+    simd::Compiled,
 };
 
 /// Negative log-likelihood of class indices under log-probabilities, as `torch.nn.NLLLoss`: what is left of
@@ -137,6 +141,8 @@ impl<'a> NllLoss<'a> {
         self.run::<T, D, E, 0>(input, target, None)
     }
 
+    row_gradients!(ClassIndex);
+
     #[inline]
     fn run<T: ClassIndex, const D: usize, const E: usize, const R: usize>(
         self,
@@ -144,23 +150,72 @@ impl<'a> NllLoss<'a> {
         target: View<'_, T, E>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let mut axes = RowAxes::new(input.layout())?;
+        let mut axes = RowAxes::<D, FORWARD>::new(input.layout())?;
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
+        let rows = self.rows(&mut axes)?;
+        self.compute(rows, target, out, Forward(input.data()), |_, _| {})
+    }
+
+    #[inline]
+    fn backward<T: ClassIndex, const D: usize, const E: usize, const R: usize>(
+        self,
+        gradient: Gradient<'_, D>,
+        target: View<'_, T, E>,
+        of: Of<'_, R>,
+        out: Option<ViewMut<'_, f32, R>>,
+    ) -> Result<Total, Error> {
+        let [layout, gradient_layout] = gradient.layouts();
+        let mut axes = RowAxes::<D, BACKWARD>::new(&layout)?;
+        axes.set_class_targets(target.layout())?;
+        let out = axes.set_out(out)?;
+        let gradient_stride = axes.set_gradient(&gradient_layout);
+        let upstream = match of {
+            Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
+            Of::Sum | Of::Mean => Upstream::Same(1.0),
+        };
+        let rows = self.rows(&mut axes)?;
+        let pass = backward(gradient, gradient_stride, upstream);
+        self.compute(rows, target, out, pass, |pass, denominator| {
+            if matches!(of, Of::Mean) {
+                pass.upstream = Upstream::Same(inverse(denominator));
+            }
+        })
+    }
+
+    fn rows<'t, const D: usize, const K: usize>(self, axes: &'t mut RowAxes<D, K>) -> Result<Rows<'t, K>, Error>
+    where
+        'a: 't,
+    {
         let (classes, stride) = (axes.classes, axes.stride);
-        let weight = check_weight(self.weight, classes)?;
-        let rows = Rows { grid: axes.grid()?, logits: input.data(), classes, stride, cross: Cross::NONE };
-        T::with(target.data(), classes, self.ignore_index, |targets| {
+        check_weight(self.weight, classes)?;
+        Ok(Rows { grid: axes.grid()?, classes, stride, cross: Cross::NONE })
+    }
+
+    /// Runs. `with_denominator` gets the denominator of the mean.
+    #[inline]
+    fn compute<T: ClassIndex, P: Pass, const E: usize, const K: usize>(
+        self,
+        rows: Rows<'_, K>,
+        target: View<'_, T, E>,
+        out: Option<&mut [f32]>,
+        mut pass: P,
+        with_denominator: impl FnOnce(&mut P, f32),
+    ) -> Result<Total, Error>
+    where
+        for<'k> NegativeLogLikelihood<'k, P, K>: Compiled<Output = Result<Total, Error>>,
+    {
+        T::with(target.data(), rows.classes, self.ignore_index, |targets| {
             // `ClassIndex` has no other kind.
             let Targets::Classes(labels) = targets else {
-                return Err(Error::RankMismatch { argument: Argument::Target, rank: E, expected: D });
+                return Err(Error::RankMismatch { argument: Argument::Target, rank: E, expected: E });
             };
-            let targets = ClassTargets { labels, weight };
-            if out.is_some() {
-                targets.check(&rows)?;
+            let targets = ClassTargets { labels, weight: self.weight };
+            if out.is_some() || P::WRITES {
+                with_denominator(&mut pass, targets.check(&rows)?);
             }
             let backend = self.backend.unwrap_or_else(Backend::detect);
-            backend.run(NegativeLogLikelihood { rows, targets, out })
+            backend.run(NegativeLogLikelihood(ClassKernel { rows, targets, out, pass }))
         })
     }
 }

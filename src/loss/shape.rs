@@ -1,12 +1,16 @@
 //! What fits together: ranks, shapes and the axes of rows.
 
+use super::backward::Gradient;
 use crate::{
-    Error, ViewMut,
+    Error, View, ViewMut,
     error::Argument,
     lanes::{
-        classes::{ARRAYS, OUT},
+        classes::OUT,
+        gradient::Upstream,
         grid::{Axes, Grid},
+        map::RowsOut,
         partition::TARGET,
+        pass::{BACKWARD, Backward, GRADIENT, UPSTREAM},
     },
     view::Layout,
 };
@@ -33,9 +37,9 @@ pub(crate) fn check_weight(weight: Option<&[f32]>, classes: usize) -> Result<Opt
 }
 
 /// The axes of the rows of an input of rank `D` with a class axis, and of the arrays that go with it.
-pub(crate) struct RowAxes<const D: usize> {
+pub(crate) struct RowAxes<const D: usize, const K: usize> {
     /// Of the rows: all axes but that of the classes.
-    pub(crate) axes: Axes<D, ARRAYS>,
+    pub(crate) axes: Axes<D, K>,
     pub(crate) rank: usize,
     pub(crate) classes: usize,
     /// The distance of neighbouring classes in the input.
@@ -44,7 +48,7 @@ pub(crate) struct RowAxes<const D: usize> {
     pub(crate) target_stride: isize,
 }
 
-impl<const D: usize> RowAxes<D> {
+impl<const D: usize, const K: usize> RowAxes<D, K> {
     /// Axis 1 has the classes, or the only axis.
     pub(crate) fn new(input: &Layout<D>) -> Result<Self, Error> {
         let axis = D.saturating_sub(1).min(1);
@@ -52,7 +56,10 @@ impl<const D: usize> RowAxes<D> {
             return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
         };
         let rows = input.without(axis);
-        let axes = Axes { shape: rows.shape, strides: [rows.strides, [0; D], [0; D]], offsets: [rows.offset, 0, 0] };
+        let mut axes = Axes { shape: rows.shape, strides: [[0; D]; K], offsets: [0; K] };
+        if let (Some(strides), Some(offset)) = (axes.strides.first_mut(), axes.offsets.first_mut()) {
+            (*strides, *offset) = (rows.strides, rows.offset);
+        }
         Ok(Self { axes, rank: D - 1, classes, stride, target_stride: 0 })
     }
 
@@ -89,7 +96,7 @@ impl<const D: usize> RowAxes<D> {
     }
 
     /// The rows, with their axes merged.
-    pub(crate) fn grid(&mut self) -> Result<Grid<'_, ARRAYS>, Error> {
+    pub(crate) fn grid(&mut self) -> Result<Grid<'_, K>, Error> {
         self.axes.merge(self.rank).ok_or(Error::TooLarge)
     }
 
@@ -106,11 +113,39 @@ impl<const D: usize> RowAxes<D> {
         for (to, &from) in target.strides.iter_mut().zip(strides) {
             *to = from;
         }
-        let axis = D.saturating_sub(1).min(1);
-        self.target_stride = target.strides.get(axis).copied().unwrap_or(0);
-        let ([_, strides, _], [_, offset, _]) = (&mut self.axes.strides, &mut self.axes.offsets);
-        *strides = target.without(axis).strides;
-        *offset = target.offset;
+        self.target_stride = self.set_rows(TARGET, &target);
         Ok(())
     }
+
+    /// Takes in an array of the input's shape, and returns the distance of its neighbouring classes.
+    fn set_rows(&mut self, array: usize, layout: &Layout<D>) -> isize {
+        let axis = D.saturating_sub(1).min(1);
+        if let (Some(strides), Some(offset)) = (self.axes.strides.get_mut(array), self.axes.offsets.get_mut(array)) {
+            (*strides, *offset) = (layout.without(axis).strides, layout.offset);
+        }
+        layout.strides.get(axis).copied().unwrap_or(0)
+    }
+}
+
+impl<const D: usize> RowAxes<D, BACKWARD> {
+    /// Takes in a gradient of the input's shape, and returns the distance of its neighbouring classes.
+    pub(crate) fn set_gradient(&mut self, gradient: &Layout<D>) -> isize {
+        self.set_rows(GRADIENT, gradient)
+    }
+
+    /// Takes in what the losses are multiplied with, and returns its memory.
+    pub(crate) fn set_upstream<'a, const E: usize>(&mut self, upstream: View<'a, f32, E>) -> Result<&'a [f32], Error> {
+        self.set(Argument::Upstream, UPSTREAM, upstream.layout())?;
+        Ok(upstream.data())
+    }
+}
+
+/// A gradient of rows, of which neighbouring classes are `stride` apart.
+pub(crate) fn backward<'a, const D: usize>(
+    gradient: Gradient<'a, D>,
+    stride: isize,
+    upstream: Upstream<'a>,
+) -> Backward<'a> {
+    let (input, data) = gradient.into_data();
+    Backward { rows: RowsOut { input, data, array: GRADIENT, stride }, upstream }
 }

@@ -260,6 +260,32 @@ impl<A: Arithmetic> Simd for Avx2<A> {
             ])
         }
     }
+    #[inline(always)]
+    fn store_transposed(self, [a, b, c, d]: [__m256; 4], out: &mut [f32], step: usize) {
+        if step.saturating_mul(7).saturating_add(4) > out.len() {
+            return;
+        }
+        let rows = out.as_mut_ptr();
+        // SAFETY: `self` proves AVX. The last of the eight rows starts at `7 * step`, and four floats from there on are in
+        // `out`; the other rows start before it.
+        unsafe {
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            // Rows j and j + 4, in one half each.
+            let halves = [
+                _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
+                _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+            ];
+            for (j, halves) in halves.into_iter().enumerate() {
+                _mm_storeu_ps(rows.add(j * step), _mm256_castps256_ps128(halves));
+            }
+            for (j, halves) in halves.into_iter().enumerate() {
+                _mm_storeu_ps(rows.add((j + 4) * step), _mm256_extractf128_ps::<1>(halves));
+            }
+        }
+    }
 
     #[inline(always)]
     fn reduce_add(self, a: __m256) -> f32 {

@@ -255,6 +255,38 @@ impl<A: Arithmetic> Simd for Avx512<A> {
             ])
         }
     }
+    #[inline(always)]
+    fn store_transposed(self, [a, b, c, d]: [__m512; 4], out: &mut [f32], step: usize) {
+        if step.saturating_mul(15).saturating_add(4) > out.len() {
+            return;
+        }
+        let rows = out.as_mut_ptr();
+        // SAFETY: `self` proves AVX-512. The last of the sixteen rows starts at `15 * step`, and four floats from there on
+        // are in `out`; the other rows start before it.
+        unsafe {
+            let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            // Rows j, j + 4, j + 8 and j + 12, in one quarter each.
+            let quarters = [
+                _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
+                _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
+                _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
+                _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
+            ];
+            macro_rules! store {
+                ($quarter:literal) => {
+                    for (j, quarters) in quarters.into_iter().enumerate() {
+                        let row = _mm512_extractf32x4_ps::<$quarter>(quarters);
+                        _mm_storeu_ps(rows.add((j + 4 * $quarter) * step), row);
+                    }
+                };
+            }
+            store!(0);
+            store!(1);
+            store!(2);
+            store!(3);
+        }
+    }
 
     #[inline(always)]
     fn reduce_add(self, a: __m512) -> f32 {

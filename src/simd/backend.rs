@@ -12,6 +12,13 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// A kernel of which this crate has the compiled code. Without this, each crate that calls it would compile all of its
+/// backends again, for every rank and label type.
+pub(crate) trait Compiled: Kernel {
+    /// Not generic in any implementation, and `#[inline(never)]`.
+    fn run_on(self, backend: Backend) -> Self::Output;
+}
+
 /// A set of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -110,7 +117,13 @@ impl Backend {
 
     /// Runs a kernel on this backend.
     #[inline]
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn run<K: Compiled>(self, kernel: K) -> K::Output {
+        kernel.run_on(self)
+    }
+
+    /// Finds the instructions. Called for each kernel in one place: see [`Compiled`].
+    #[inline(always)]
+    pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(any(
             target_feature = "sse2",
             all(target_feature = "neon", target_arch = "aarch64"),

@@ -24,8 +24,8 @@ mod scalar;
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
 
-pub(crate) use backend::Kernel;
 pub use backend::{Backend, Isa};
+pub(crate) use backend::{Compiled, Kernel};
 pub(crate) use four::Four;
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
@@ -128,6 +128,9 @@ pub(crate) trait Simd: Ops {
     /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
     /// row. `None` if `x` ends before that.
     fn load_transposed(self, x: &[f32], step: usize) -> Option<[Self::F; 4]>;
+    /// The reverse: writes four elements each to `N` rows that start `step` apart in `out`, one row after the other; nothing
+    /// if `out` ends before that.
+    fn store_transposed(self, columns: [Self::F; 4], out: &mut [f32], step: usize);
 
     /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
     fn reduce_add(self, a: Self::F) -> f32;

@@ -150,6 +150,12 @@ impl Simd for Scalar {
     fn load_transposed(self, x: &[f32], _step: usize) -> Option<[f32; 4]> {
         x.first_chunk().copied()
     }
+    #[inline(always)]
+    fn store_transposed(self, columns: [f32; 4], out: &mut [f32], _step: usize) {
+        if let Some(out) = out.first_chunk_mut() {
+            *out = columns;
+        }
+    }
 
     #[inline(always)]
     fn reduce_add(self, a: f32) -> f32 {

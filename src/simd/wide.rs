@@ -192,6 +192,17 @@ impl<A: Arithmetic> Simd for Wide<A> {
         let row = |number: usize| Some(f32x4::new(*x.get(step.checked_mul(number)?..)?.first_chunk()?));
         Some(f32x4::transpose([row(0)?, row(1)?, row(2)?, row(3)?]))
     }
+    #[inline(always)]
+    fn store_transposed(self, columns: [f32x4; 4], out: &mut [f32], step: usize) {
+        if step.saturating_mul(3).saturating_add(4) > out.len() {
+            return;
+        }
+        for (number, row) in f32x4::transpose(columns).into_iter().enumerate() {
+            if let Some(out) = out.get_mut(number * step..).and_then(<[f32]>::first_chunk_mut) {
+                *out = row.to_array();
+            }
+        }
+    }
 
     #[inline(always)]
     fn reduce_add(self, a: f32x4) -> f32 {

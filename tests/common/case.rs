@@ -1,6 +1,6 @@
 //! A call of a loss, with arguments of any rank, and the way to run it.
 
-use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, NllLoss, Total, View, ViewMut};
+use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, NllLoss, Total, View};
 
 use super::{
     array::Array,
@@ -42,6 +42,8 @@ pub struct Case {
     /// Of the binary losses: broadcast to the input.
     pub weight: Option<Array<f32>>,
     pub pos_weight: Option<Array<f32>>,
+    /// The gradient that comes in where `none` is differentiated; some numbers without.
+    pub upstream: Option<Array<f32>>,
 }
 
 /// The integer type of class indices.
@@ -109,46 +111,93 @@ impl Setting {
 pub struct Outcome {
     pub each: Vec<f32>,
     pub total: Total,
+    pub gradients: Gradients,
+}
+
+/// The gradient of each reduction.
+#[derive(Clone, Debug)]
+pub struct Gradients {
+    pub none: Vec<f32>,
+    pub sum: Vec<f32>,
+    pub mean: Vec<f32>,
 }
 
 impl Outcome {
-    fn of<const R: usize>(
-        mut out: Canvas,
-        none: impl FnOnce(ViewMut<'_, f32, R>) -> Result<(), Error>,
-        total: Total,
-    ) -> Result<Self, Error> {
-        none(out.view())?;
-        Ok(Self { each: out.finish(), total })
-    }
-
     #[track_caller]
     pub fn assert_close(&self, want: &Reference, tolerance: f64, what: impl Fn() -> String) {
-        let Reference { each, denominator } = want;
+        let Reference { each, denominator, .. } = want;
         check::all_close(&self.each, each, tolerance, || format!("none of {}", what()));
         check::close(self.total.sum(), want.sum(), tolerance, || format!("sum of {}", what()));
         check::close(self.total.mean(), want.mean(), tolerance, || format!("mean of {}", what()));
         check::close(self.total.denominator(), *denominator, tolerance, || format!("denominator of {}", what()));
+        let Gradients { none, sum, mean } = &self.gradients;
+        for (name, got, factor) in
+            [("none", none, None), ("sum", sum, Some(1.0)), ("mean", mean, Some(1.0 / denominator))]
+        {
+            want.check_gradient(got, factor, || format!("gradient of {name} of {}", what()));
+        }
     }
 
     #[track_caller]
     pub fn assert_same_bits(&self, want: &Self, what: impl Fn() -> String) {
         check::same_bits(&self.each, &want.each, || format!("none of {}", what()));
+        let Gradients { none, sum, mean } = &self.gradients;
+        let wanted = &want.gradients;
+        check::same_bits(none, &wanted.none, || format!("gradient of none of {}", what()));
+        check::same_bits(sum, &wanted.sum, || format!("gradient of sum of {}", what()));
+        check::same_bits(mean, &wanted.mean, || format!("gradient of mean of {}", what()));
         // With the part of the total that its sum does not show.
         let total = |outcome: &Self| format!("{:?}", outcome.total);
         assert_eq!(total(self), total(want), "total of {}", what());
     }
 }
 
-/// Every reduction of a loss.
+/// Every reduction of a loss, with its gradient, beside the input and in its place.
 macro_rules! outcome {
-    ($setting:expr, $loss:expr, $input:expr, $target:expr, $out:expr) => {{
-        let (loss, input, target) = ($loss.on($setting.backend), $input, $target);
+    ($case:expr, $setting:expr, $loss:expr, $input:expr, $target:expr, $out:ident, $input_rank:ident, $rank:ident) => {{
+        let (case, setting, loss, input, target) = ($case, $setting, $loss.on($setting.backend), $input, $target);
         let total = loss.total(input, target)?;
-        if $setting.reductions {
+        if setting.reductions {
             let (sum, mean) = (loss.sum(input, target)?, loss.mean(input, target)?);
             check::same_bits(&[sum, mean], &[total.sum(), total.mean()], || "sum and mean against total".into());
         }
-        Outcome::of::<R>($out, |out| loss.none(input, target, out), total)
+        let shape = $out.clone();
+        let new_out = || Canvas::new(&shape, setting.out);
+        let mut out = new_out();
+        loss.none(input, target, out.view::<$rank>())?;
+        let each = out.finish();
+
+        let upstream = Laid::new(&case.upstream(&shape), setting.target);
+        let upstream = upstream.view::<$rank>();
+        let beside = || Canvas::new(&case.input.shape, setting.out);
+        let instead = || Canvas::holding(&case.input, setting.input);
+        let reduced = |gradient: Canvas, got: f32, want: f32| {
+            check::same_bits(&[got], &[want], || "forward with a gradient".into());
+            gradient.finish()
+        };
+        let both = |what: &str, gradient: Vec<f32>, in_place: &[f32]| {
+            check::same_bits(in_place, &gradient, || format!("{what} in place"));
+            gradient
+        };
+
+        let (mut grad, mut place) = (beside(), instead());
+        let got = loss.sum_with_grad(input, target, grad.view())?;
+        let got_in_place = loss.sum_with_grad_in_place(place.view::<$input_rank>(), target)?;
+        let sum = both("sum", reduced(grad, got, total.sum()), &reduced(place, got_in_place, total.sum()));
+
+        let (mut grad, mut place) = (beside(), instead());
+        let got = loss.mean_with_grad(input, target, grad.view())?;
+        let got_in_place = loss.mean_with_grad_in_place(place.view::<$input_rank>(), target)?;
+        let mean = both("mean", reduced(grad, got, total.mean()), &reduced(place, got_in_place, total.mean()));
+
+        let (mut grad, mut place, mut out, mut out_in_place) = (beside(), instead(), new_out(), new_out());
+        loss.none_with_grad(input, target, upstream, out.view(), grad.view())?;
+        loss.none_with_grad_in_place(place.view::<$input_rank>(), target, upstream, out_in_place.view())?;
+        let none = both("none", grad.finish(), &place.finish());
+        check::same_bits(&out.finish(), &each, || "losses with a gradient".into());
+        check::same_bits(&out_in_place.finish(), &each, || "losses with a gradient in place".into());
+
+        Ok(Outcome { each, total, gradients: Gradients { none, sum, mean } })
     }};
 }
 
@@ -188,10 +237,10 @@ impl Case {
                     $(Label::$label => {
                         let labels = labels.map(|label| $int::try_from(label).expect("a label that fits"));
                         let labels = Laid::new(&labels, setting.target);
-                        let out = Canvas::new(&self.input.row_shape(), setting.out);
+                        let shape = self.input.row_shape();
                         match self.loss {
-                            Loss::Nll => outcome!(setting, self.nll(), input, labels.view::<R>(), out),
-                            _ => outcome!(setting, self.cross_entropy(), input, labels.view::<R>(), out),
+                            Loss::Nll => outcome!(self, setting, self.nll(), input, labels.view::<R>(), shape, D, R),
+                            _ => outcome!(self, setting, self.cross_entropy(), input, labels.view::<R>(), shape, D, R),
                         }
                     })*
                 }
@@ -207,8 +256,8 @@ impl Case {
         target: View<'_, f32, D>,
     ) -> Result<Outcome, Error> {
         if self.loss == Loss::CrossEntropy {
-            let out = Canvas::new(&self.input.row_shape(), setting.out);
-            return outcome!(setting, self.cross_entropy(), input, target, out);
+            let shape = self.input.row_shape();
+            return outcome!(self, setting, self.cross_entropy(), input, target, shape, D, R);
         }
         self.run_binary::<D>(setting, input, target)
     }
@@ -222,13 +271,13 @@ impl Case {
         let lay =
             |array: &Option<Array<f32>>| array.as_ref().map(|array| Laid::new(&array.with_rank(R), setting.target));
         let (weight, pos_weight) = (lay(&self.weight), lay(&self.pos_weight));
-        let out = Canvas::new(&self.input.shape, setting.out);
+        let shape = self.input.shape.clone();
         if self.loss == Loss::Bce {
             let mut loss = BceLoss::new();
             if let Some(weight) = &weight {
                 loss = loss.weight(weight.view::<R>().broadcast_to(input.shape())?);
             }
-            return outcome!(setting, loss, input, target, out);
+            return outcome!(self, setting, loss, input, target, shape, R, R);
         }
         let mut loss = BceWithLogitsLoss::new();
         if let Some(weight) = &weight {
@@ -237,7 +286,12 @@ impl Case {
         if let Some(pos_weight) = &pos_weight {
             loss = loss.pos_weight(pos_weight.view::<R>().broadcast_to(input.shape())?);
         }
-        outcome!(setting, loss, input, target, out)
+        outcome!(self, setting, loss, input, target, shape, R, R)
+    }
+
+    /// What comes in where `none` is differentiated, for losses of this shape.
+    pub fn upstream(&self, shape: &[usize]) -> Array<f32> {
+        self.upstream.clone().unwrap_or_else(|| Array::from_fn(shape, |i| (i * 7 % 11) as f32 / 4.0 - 1.125))
     }
 
     fn cross_entropy(&self) -> CrossEntropyLoss<'_> {

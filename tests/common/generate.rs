@@ -85,6 +85,7 @@ impl Case {
             smoothing: 0.0,
             weight: None,
             pos_weight: None,
+            upstream: None,
         }
     }
 

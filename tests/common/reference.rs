@@ -3,6 +3,7 @@
 use super::{
     array::Array,
     case::{Case, Ignore, Loss, Target},
+    check,
 };
 
 /// What a case should give.
@@ -10,6 +11,37 @@ use super::{
 pub struct Reference {
     pub each: Vec<f64>,
     pub denominator: f64,
+    /// The derivative of each element's loss, or of its row's.
+    pub gradient: Vec<Slope>,
+    /// For each element of the input what comes in for its loss.
+    pub upstream: Vec<f64>,
+}
+
+/// One element of a gradient, and the size of the parts whose sum or difference it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Slope {
+    pub value: f64,
+    pub size: f64,
+}
+
+impl Slope {
+    pub const ZERO: Self = Self { value: 0.0, size: 0.0 };
+
+    const fn of(value: f64) -> Self {
+        Self { value, size: value.abs() }
+    }
+
+    fn difference(a: f64, b: f64) -> Self {
+        Self { value: a - b, size: a.abs() + b.abs() }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { value: self.value + other.value, size: self.size + other.size }
+    }
+
+    fn times(self, factor: f64) -> Self {
+        Self { value: self.value * factor, size: self.size * factor.abs() }
+    }
 }
 
 impl Reference {
@@ -17,14 +49,25 @@ impl Reference {
         match (case.loss, &case.target) {
             (Loss::CrossEntropy, Target::Classes(labels)) => classes(case, labels, |row, class| {
                 let smoothed = case.smoothing.into();
-                smoothed_class_loss(row, class, case.class_weight.as_deref(), smoothed)
+                let loss = smoothed_class_loss(row, class, case.class_weight.as_deref(), smoothed);
+                let own = (1.0 - smoothed) * case.weight_of(class);
+                let floor = smoothed / row.len() as f64;
+                let spread: Vec<f64> = (0..row.len()).map(|c| floor * case.weight_of(c)).collect();
+                (loss, row_slopes(row, &spread, Some((class, own))))
             }),
-            (Loss::Nll, Target::Classes(labels)) => {
-                classes(case, labels, |row, class| -case.weight_of(class) * f64::from(row[class]))
-            }
+            (Loss::Nll, Target::Classes(labels)) => classes(case, labels, |row, class| {
+                let weight = case.weight_of(class);
+                let slope = |c| if c == class { Slope::of(-weight) } else { Slope::ZERO };
+                (-weight * f64::from(row[class]), (0..row.len()).map(slope).collect())
+            }),
             (Loss::CrossEntropy, Target::Probabilities(target)) => probabilities(case, target),
-            (Loss::Bce, Target::Probabilities(target)) => elements(case, target, |p, t, _| bce(p, t)),
-            (Loss::BceWithLogits, Target::Probabilities(target)) => elements(case, target, bce_with_logits),
+            (Loss::Bce, Target::Probabilities(target)) => {
+                elements(case, target, |p, t, _| (bce(p, t), Slope::of((p - t) / f64::max(p * (1.0 - p), 1e-12))))
+            }
+            (Loss::BceWithLogits, Target::Probabilities(target)) => elements(case, target, |x, t, pos| {
+                let slope = Slope::difference((1.0 - t) * sigmoid(x), pos * t * sigmoid(-x));
+                (bce_with_logits(x, t, pos), slope)
+            }),
             (_, Target::Classes(_)) | (Loss::Nll, _) => panic!("{:?} has no such target", case.loss),
         }
     }
@@ -37,21 +80,76 @@ impl Reference {
     pub fn mean(&self) -> f64 {
         self.sum() / self.denominator
     }
+
+    /// Compares a gradient: with the one for this factor, or for the case's upstream.
+    #[track_caller]
+    pub fn check_gradient(&self, got: &[f32], factor: Option<f64>, what: impl Fn() -> String) {
+        assert_eq!(got.len(), self.gradient.len(), "{}", what());
+        for (i, ((&got, slope), &upstream)) in got.iter().zip(&self.gradient).zip(&self.upstream).enumerate() {
+            // An ignored row has gradient 0 even where the mean's denominator is 0.
+            let Slope { value, size } =
+                if slope.size == 0.0 { *slope } else { slope.times(factor.unwrap_or(upstream)) };
+            let fine = if value.is_nan() {
+                got.is_nan()
+            } else {
+                (f64::from(got) - value).abs() <= check::LOSS * size + f64::from(f32::MIN_POSITIVE)
+            };
+            assert!(fine, "got {got:e}, expected {value:e} of size {size:e}: element {i} of {}", what());
+        }
+    }
 }
 
-/// Losses of rows with a target class; `loss` includes the weight.
-fn classes(case: &Case, labels: &Array<i64>, loss: impl Fn(&[f32], usize) -> f64) -> Reference {
-    let mut reference = Reference { each: Vec::new(), denominator: 0.0 };
+/// The gradient of a row: `T p - q` with `q = spread`, and for a target class its own part, `-own (1 - p)`.
+fn row_slopes(row: &[f32], spread: &[f64], target: Option<(usize, f64)>) -> Vec<Slope> {
+    let losses = class_losses(row);
+    let mass: f64 = spread.iter().sum();
+    let own = target.map_or(0.0, |(_, own)| own);
+    let slope = |c: usize, total: f64| {
+        let (p, rest) = ((-losses[c]).exp(), -(-losses[c]).exp_m1());
+        // For a confident class the difference of the small parts.
+        if p > 0.5 {
+            Slope::difference(total - spread[c], total * rest)
+        } else {
+            Slope::difference(total * p, spread[c])
+        }
+    };
+    let each = |c: usize| match target {
+        Some((class, own)) if c == class => Slope::of((-losses[c]).exp_m1() * own).plus(slope(c, mass)),
+        _ => slope(c, own + mass),
+    };
+    (0..row.len()).map(each).collect()
+}
+
+/// Losses and gradients of rows with a target class, weights included.
+fn classes(case: &Case, labels: &Array<i64>, loss: impl Fn(&[f32], usize) -> (f64, Vec<Slope>)) -> Reference {
+    let (mut each, mut slopes, mut denominator) = (Vec::new(), Vec::new(), 0.0);
     for (row, &label) in case.input.rows().zip(&labels.data) {
         if case.ignore.is(label) {
-            reference.each.push(0.0);
+            each.push(0.0);
+            slopes.push(vec![Slope::ZERO; row.len()]);
             continue;
         }
         let class = usize::try_from(label).expect("a class");
-        reference.each.push(loss(&row, class));
-        reference.denominator += case.weight_of(class);
+        let (loss, row) = loss(&row, class);
+        each.push(loss);
+        slopes.push(row);
+        denominator += case.weight_of(class);
     }
-    reference
+    of_rows(case, each, &slopes, denominator)
+}
+
+/// Puts the gradients of rows in the place of their elements.
+fn of_rows(case: &Case, each: Vec<f64>, slopes: &[Vec<Slope>], denominator: f64) -> Reference {
+    let upstream = case.upstream(&case.input.row_shape()).data;
+    let (_, classes, inner) = case.input.class_axis();
+    let place = |at: usize| (at / (classes * inner) * inner + at % inner, at / inner % classes);
+    let places: Vec<(usize, usize)> = (0..case.input.data.len()).map(place).collect();
+    Reference {
+        each,
+        denominator,
+        gradient: places.iter().map(|&(row, class)| slopes[row][class]).collect(),
+        upstream: places.iter().map(|&(row, _)| upstream[row].into()).collect(),
+    }
 }
 
 fn smoothed_class_loss(row: &[f32], class: usize, weight: Option<&[f32]>, smoothing: f64) -> f64 {
@@ -75,22 +173,32 @@ fn probabilities(case: &Case, target: &Array<f32>) -> Reference {
         };
         target.iter().enumerate().map(term).fold(0.0, |sum, x| sum + x)
     };
+    let slopes = |(row, target): (Vec<f32>, Vec<f32>)| {
+        let floor = smoothing / row.len() as f64;
+        let smoothed = target.iter().enumerate();
+        let spread = smoothed.map(|(c, &t)| case.weight_of(c) * (f64::from(t) * (1.0 - smoothing) + floor));
+        row_slopes(&row, &spread.collect::<Vec<_>>(), None)
+    };
     let each: Vec<f64> = case.input.rows().zip(target.rows()).map(row_loss).collect();
+    let slopes: Vec<Vec<Slope>> = case.input.rows().zip(target.rows()).map(slopes).collect();
     let denominator = each.len() as f64;
-    Reference { each, denominator }
+    of_rows(case, each, &slopes, denominator)
 }
 
-/// Losses of elements; `loss` gets the input, the target and the weight of positive targets.
-fn elements(case: &Case, target: &Array<f32>, loss: impl Fn(f64, f64, f64) -> f64) -> Reference {
+/// Losses of elements and their slopes; `loss` gets the input, the target and the weight of positive targets.
+fn elements(case: &Case, target: &Array<f32>, loss: impl Fn(f64, f64, f64) -> (f64, Slope)) -> Reference {
     let shape = &case.input.shape;
     let expand = |array: &Option<Array<f32>>| array.as_ref().map(|array| array.broadcast(shape));
     let (weight, pos_weight) = (expand(&case.weight), expand(&case.pos_weight));
     let at = |data: &Option<Vec<f32>>, i: usize| data.as_ref().map_or(1.0, |data| f64::from(data[i]));
-    let each: Vec<f64> = (0..case.input.data.len())
-        .map(|i| at(&weight, i) * loss(case.input.data[i].into(), target.data[i].into(), at(&pos_weight, i)))
-        .collect();
+    let element = |i: usize| {
+        let (loss, slope) = loss(case.input.data[i].into(), target.data[i].into(), at(&pos_weight, i));
+        (at(&weight, i) * loss, slope.times(at(&weight, i)))
+    };
+    let (each, gradient): (Vec<f64>, Vec<Slope>) = (0..case.input.data.len()).map(element).unzip();
     let denominator = each.len() as f64;
-    Reference { each, denominator }
+    let upstream = case.upstream(shape).data.into_iter().map(f64::from).collect();
+    Reference { each, denominator, gradient, upstream }
 }
 
 fn bce(p: f64, t: f64) -> f64 {

@@ -1,0 +1,218 @@
+//! Gradients of the losses of rows.
+//!
+//! The gradient of a row's loss has the form `T p_c - q_c`, for the softmax `p` of its logits, coefficients `q`
+//! that do not depend on the logits, and their sum `T` over the row; and every row of it adds up to 0:
+//!
+//! - a target class `t`: `q_c = (1 - e) w_t [c = t] + (e / C) w_c`;
+//! - class probabilities: `q_c = w_c t'_c`.
+//!
+//! Where a prediction is confident, `p_c` is near 1 and the difference loses its digits. So for a logit that has more than
+//! half of the probability it is `(T - q_c) - T (1 - p_c)`, and for a target class `(1 - e) w_t` of it is `-(1 - e) w_t (1 - p_t)`, with the
+//! sums of the other probabilities from the partition: `1 - p_t = ((1 - e_t) + others) / (1 + others)`,
+//! where `e_t = exp(x_t - max)`.
+
+use super::{
+    classes::IGNORED,
+    grid::Run,
+    map::{Coefficients, RowMap, RowsOut},
+    math,
+    partition::{Partition, Rows},
+    pass::UPSTREAM,
+};
+use crate::simd::{Group, Ops, Simd};
+
+/// What the losses are multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) enum Upstream<'a> {
+    /// One number: 1 for a sum, the inverse of the denominator for a mean.
+    Same(f32),
+    /// A number for each row: an array of the grid.
+    Each(&'a [f32]),
+}
+
+impl Upstream<'_> {
+    /// Of a group of rows, of which each vector has `count`.
+    #[inline(always)]
+    pub(crate) fn load<S: Simd, G: Group<S>, const K: usize>(
+        self,
+        s: S,
+        g: G,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+    ) -> G::F {
+        match self {
+            Self::Same(x) => g.splat(x),
+            Self::Each(data) => g.gather(
+                #[inline(always)]
+                |k| rows.grid.load(s, run, UPSTREAM, data, i.wrapping_add(k * S::N), count, 0, 0.0),
+            ),
+        }
+    }
+}
+
+/// The gradient of the target's part alone: `T p_c`, but for the target itself.
+pub(crate) struct Softmax;
+
+impl RowMap for Softmax {
+    const EXPONENTIALS: bool = true;
+    const CROSS: bool = false;
+
+    #[inline(always)]
+    fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, _: O::F) -> O::F {
+        o.mul(o.mul(e, o.splat(math::TERM_UNIT)), row.factor)
+    }
+}
+
+/// `T p_c - q_c`.
+pub(crate) struct Difference;
+
+impl RowMap for Difference {
+    const EXPONENTIALS: bool = true;
+    const CROSS: bool = true;
+
+    #[inline(always)]
+    fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, q: O::F) -> O::F {
+        let q = o.mul(q, row.upstream);
+        let p = o.mul(e, o.splat(math::TERM_UNIT));
+        o.select(o.eq(p, row.leader), o.sub(o.sub(row.total, q), row.rest), o.sub(o.mul(p, row.factor), q))
+    }
+}
+
+/// The gradient with respect to a class probability: `(lse - x_c) w_c (1 - e)`. Here `q` is the weight, and
+/// `factor` is `ln_1p(others)`.
+pub(crate) struct TargetGradient;
+
+impl RowMap for TargetGradient {
+    const EXPONENTIALS: bool = false;
+    const CROSS: bool = true;
+
+    #[inline(always)]
+    fn value<O: Ops>(o: O, row: &Coefficients<O::F>, x: O::F, q: O::F) -> O::F {
+        let loss = o.add(o.sub(row.reference, x), row.factor);
+        o.mul(loss, o.mul(q, row.upstream))
+    }
+}
+
+/// The coefficients for rows in which `total` is `T`.
+#[inline(always)]
+pub(crate) fn coefficients<O: Ops>(
+    o: O,
+    partition: &Partition<O::F>,
+    total: O::F,
+    upstream: O::F,
+) -> Coefficients<O::F> {
+    let all = o.add(o.splat(1.0), partition.others);
+    Coefficients {
+        reference: partition.reference(o),
+        factor: o.div(total, all),
+        total,
+        rest: o.mul(total, o.div(partition.others, all)),
+        leader: o.select(o.lt(partition.others, o.splat(1.0)), o.splat(1.0), o.splat(2.0)),
+        upstream,
+    }
+}
+
+/// The gradient of the target class: of its own part `own`, and of the part that is spread over all classes, of which
+/// its `q` is `spread`.
+#[inline(always)]
+pub(crate) fn of_target<O: Ops, const CROSS: bool>(
+    o: O,
+    partition: &Partition<O::F>,
+    own: O::F,
+    spread: O::F,
+    upstream: O::F,
+) -> O::F {
+    let all = o.add(o.splat(1.0), partition.others);
+    let e = math::exponential(o, o.sub(partition.logit, partition.reference(o)));
+    let not_max = o.sub(o.splat(1.0), o.mul(e, o.splat(math::TERM_UNIT)));
+    let others = o.div(o.add(not_max, partition.others), all);
+    let own = o.neg(o.mul(own, others));
+    if !CROSS {
+        return own;
+    }
+    let row = coefficients(o, partition, o.mul(partition.mass, upstream), upstream);
+    o.add(own, Difference::value(o, &row, e, spread))
+}
+
+/// The coefficients of vector `k` of a group.
+#[inline(always)]
+pub(crate) fn nth<S: Simd, G: Group<S>>(s: S, g: G, row: Coefficients<G::F>, k: usize) -> Coefficients<S::F> {
+    row.map(
+        #[inline(always)]
+        |x| {
+            let mut found = s.splat(0.0);
+            g.scatter(
+                x,
+                #[inline(always)]
+                |number, x| {
+                    if number == k {
+                        found = x;
+                    }
+                },
+            );
+            found
+        },
+    )
+}
+
+/// Writes 0 to all classes of the rows `i .. i + count`.
+#[inline(always)]
+pub(crate) fn write_zeros<S: Simd, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    out: &mut RowsOut<'_>,
+    run: &mut Run<K>,
+    i: usize,
+    count: usize,
+) {
+    if out.stride == 1 {
+        for l in 0..count {
+            rows.grid.seek(run, i.wrapping_add(l));
+            let row = rows.grid.offset(run, out.array, i.wrapping_add(l));
+            out.data.get_mut(row..row.wrapping_add(rows.classes)).unwrap_or(&mut []).fill(0.0);
+        }
+        return;
+    }
+    for class in 0..rows.classes {
+        out.store(s, &rows.grid, run, i, count, class, s.splat(0.0));
+    }
+}
+
+/// Writes the gradients of the target classes of the rows from `i` on, and 0 to all of an ignored row.
+#[inline(always)]
+pub(crate) fn write_targets<S: Simd, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    out: &mut RowsOut<'_>,
+    run: &mut Run<K>,
+    i: usize,
+    labels: &[usize],
+    gradient: S::F,
+) {
+    for (l, (&class, &gradient)) in labels.iter().zip(s.to_lanes(gradient).as_ref()).enumerate() {
+        let i = i.wrapping_add(l);
+        rows.grid.seek(run, i);
+        let row = rows.grid.offset(run, out.array, i);
+        if class == IGNORED {
+            clear(out.data, row, out.stride, rows.classes);
+        } else if let Some(out) =
+            out.data.get_mut(row.wrapping_add_signed(out.stride.wrapping_mul(class.cast_signed())))
+        {
+            *out = gradient;
+        }
+    }
+}
+
+/// Writes 0 to `len` elements.
+#[inline(never)]
+fn clear(data: &mut [f32], offset: usize, stride: isize, len: usize) {
+    let mut at = offset;
+    for _ in 0..len {
+        if let Some(out) = data.get_mut(at) {
+            *out = 0.0;
+        }
+        at = at.wrapping_add_signed(stride);
+    }
+}

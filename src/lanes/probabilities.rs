@@ -1,0 +1,157 @@
+//! Cross entropy of class probabilities.
+
+use super::{
+    classes::{OUT, tile_rows},
+    gradient::{TargetGradient, coefficients, nth},
+    grid::Run,
+    map::Coefficients,
+    partition::{Layout, Partition, RowKernel, Rows, run_rows},
+    pass::{Backward, Pass},
+    sum::{Items, total},
+};
+use crate::{
+    simd::{Four, Group, Kernel, Ops, Simd},
+    total::Total,
+};
+
+/// Cross entropy of class probabilities, with or without its gradient.
+pub(crate) struct ProbabilityCrossEntropy<'a, P, const K: usize> {
+    pub(crate) rows: Rows<'a, K>,
+    pub(crate) out: Option<&'a mut [f32]>,
+    pub(crate) pass: P,
+}
+
+impl<P: Pass, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, K> {
+    type Output = Total;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Total {
+        run_rows(s, self.rows.way(), self)
+    }
+}
+
+impl<P: Pass, const K: usize> RowKernel for ProbabilityCrossEntropy<'_, P, K> {
+    type Output = Total;
+
+    #[inline(always)]
+    fn run<S: Simd, L: Layout>(self, s: S) -> Total {
+        let Self { rows, out, pass } = self;
+        let mut items = ProbabilityItems { rows: &rows, out, pass, run: rows.grid.start(), layout: L::new() };
+        total(s, rows.grid.len, tile_rows(rows.classes), true, &mut items)
+    }
+}
+
+/// Rows with class probabilities, as items of a sum.
+struct ProbabilityItems<'a, 'k, L, P, const K: usize> {
+    rows: &'k Rows<'a, K>,
+    out: Option<&'a mut [f32]>,
+    pass: P,
+    run: Run<K>,
+    layout: L,
+}
+
+impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
+    /// The losses of a group of rows, of which each vector has `count`, and their gradient.
+    #[inline(always)]
+    fn losses<S: Simd, G: Group<S>>(
+        &mut self,
+        s: S,
+        g: G,
+        i: usize,
+        count: usize,
+        partition: &Partition<G::F>,
+    ) -> (G::F, G::F) {
+        let loss = partition.weighted_loss(g, partition.log_others(g));
+        if let Some((mut out, upstream)) = self.pass.gradient() {
+            let upstream = upstream.load(s, g, self.rows, &mut self.run, i, count);
+            let row = coefficients(g, partition, g.mul(partition.mass, upstream), upstream);
+            g.scatter(
+                upstream,
+                #[inline(always)]
+                |k, _| {
+                    let (row, i) = (nth(s, g, row, k), i.wrapping_add(k * S::N));
+                    self.layout.write::<S, P::Cross, K>(s, self.rows, &mut out, &mut self.run, i, count, k, &row);
+                },
+            );
+        }
+        g.scatter(
+            loss,
+            #[inline(always)]
+            |k, loss| self.store(s, i.wrapping_add(k * S::N), count, loss),
+        );
+        (loss, g.splat(1.0))
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, loss: S::F) {
+        if let Some(out) = &mut self.out {
+            self.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
+        }
+    }
+}
+
+impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<'_, '_, L, P, K> {
+    #[inline(always)]
+    fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
+        if self.rows.classes == 0 {
+            // Without classes there is nothing to lose.
+            self.store(s, i, count, s.splat(0.0));
+            return (s.splat(0.0), s.splat(1.0));
+        }
+        let (rows, x) = (self.rows, self.pass.logits());
+        let partition = self.layout.partition::<S, P::Cross, true, K>(s, rows, x, &mut self.run, i, count, &[]);
+        self.losses(s, s, i, count, &partition)
+    }
+
+    #[inline(always)]
+    fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
+        let four = Four(s);
+        if self.rows.classes == 0 {
+            for k in 0..4 {
+                self.store(s, i.wrapping_add(k * S::N), S::N, s.splat(0.0));
+            }
+            return (four.splat(0.0), four.splat(1.0));
+        }
+        let partition =
+            self.layout.four::<S, P::Cross, true, K>(s, self.rows, self.pass.logits(), &mut self.run, i, &[]);
+        self.losses(s, four, i, S::N, &partition)
+    }
+}
+
+/// The gradient of each row's cross entropy with respect to its class probabilities. The weights are those of [`Rows`],
+/// with a `floor` of 1.
+pub(crate) struct ProbabilityGradient<'a, const K: usize> {
+    pub(crate) rows: Rows<'a, K>,
+    pub(crate) backward: Backward<'a>,
+}
+
+impl<const K: usize> Kernel for ProbabilityGradient<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        run_rows(s, self.rows.way(), self);
+    }
+}
+
+impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, L: Layout>(self, s: S) {
+        let Self { rows, mut backward } = self;
+        let (mut layout, mut run) = (L::new(), rows.grid.start());
+        for i in (0..rows.grid.len).step_by(S::N) {
+            let count = S::N.min(rows.grid.len - i);
+            let x = backward.logits();
+            let partition = layout.partition::<S, TargetGradient, false, K>(s, &rows, x, &mut run, i, count, &[]);
+            let log_others = partition.log_others(s);
+            let Some((mut out, upstream)) = backward.gradient() else {
+                return;
+            };
+            let upstream = upstream.load(s, s, &rows, &mut run, i, count);
+            let row = Coefficients { upstream, ..Coefficients::new(s, &partition, log_others) };
+            layout.write::<S, TargetGradient, K>(s, &rows, &mut out, &mut run, i, count, 0, &row);
+        }
+    }
+}
