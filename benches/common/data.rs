@@ -44,7 +44,7 @@ pub(super) fn bench(case: Case) -> Bench {
     let mut weight = Vec::new();
     match case.work {
         Work::Classes { weight: true, .. } => weight = (0..c).map(|_| 0.5 + random.uniform()).collect(),
-        Work::Classes { .. } | Work::ClassesEach | Work::Softmax { .. } => {}
+        Work::Classes { .. } | Work::ClassesEach | Work::ClassesGrad | Work::Softmax { .. } => {}
         Work::Probabilities => {
             assert!(matches!(case.layout, Layout::RowMajor) && h * w == 1, "the rows are normalised in place");
             targets = (0..len).map(|_| random.uniform()).collect();
@@ -53,11 +53,11 @@ pub(super) fn bench(case: Case) -> Bench {
                 row.iter_mut().for_each(|t| *t /= sum);
             }
         }
-        Work::BceWithLogits { .. } | Work::BceWithLogitsEach => {
+        Work::BceWithLogits { .. } | Work::BceWithLogitsEach | Work::BceWithLogitsGrad => {
             targets = (0..len).map(|_| random.uniform().round()).collect();
             weight = vec![2.5];
         }
-        Work::Bce => {
+        Work::Bce | Work::BceGrad => {
             x.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
             targets = (0..len).map(|_| random.uniform().round()).collect();
         }
@@ -68,6 +68,7 @@ pub(super) fn bench(case: Case) -> Bench {
     let classes = (0..case.rows()).map(|_| i64::try_from(random.below(c)).expect("a class")).collect();
     let results = match case.work {
         Work::Map(_) | Work::Softmax { .. } | Work::BceWithLogitsEach => case.elements(),
+        Work::ClassesGrad | Work::BceWithLogitsGrad | Work::BceGrad => case.elements() + 1,
         Work::ClassesEach => case.rows(),
         _ => 1,
     };

@@ -34,7 +34,12 @@ pub(crate) enum Work {
     Softmax { log: bool },
     /// All elements to one number.
     Reduce(Reduction),
-    // Forward and backward come here: see `cases`.
+    /// Cross entropy with class indices, mean, with its gradient.
+    ClassesGrad,
+    /// Binary cross entropy of logits, mean, with its gradient.
+    BceWithLogitsGrad,
+    /// Binary cross entropy of probabilities, mean, with its gradient.
+    BceGrad,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +151,16 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "ce_transposed/8192x100", classes, [8192, 100], Transposed, 0.0);
     add(group, "ce_step2/8192x100", classes, [8192, 100], Step2, 0.0);
     add(group, "ce_step2/65536x10", classes, [65536, 10], Step2, 0.0);
-    // Forward and backward: `ce_grad/…` with the targets .30, 1.0, .60, .40, .33, .40, .40 and .50 of the shapes above.
+    let grad = Work::ClassesGrad;
+    add(group, "ce_grad/1x10", grad, [1, 10], RowMajor, 0.0);
+    add(group, "ce_grad/1x1000", grad, [1, 1000], RowMajor, 0.30);
+    add(group, "ce_grad/65536x2", grad, [65536, 2], RowMajor, 1.0);
+    add(group, "ce_grad/65536x10", grad, [65536, 10], RowMajor, 0.60);
+    add(group, "ce_grad/8192x100", grad, [8192, 100], RowMajor, 0.40);
+    add(group, "ce_grad/4096x1000", grad, [4096, 1000], RowMajor, 0.33);
+    add(group, "ce_grad/256x32000", grad, [256, 32000], RowMajor, 0.40);
+    add(group, "ce_grad/64x128256", grad, [64, 128_256], RowMajor, 0.40);
+    add(group, "ce_grad/nchw", grad, [2, 21], RowMajor, 0.50);
 
     let group = "binary";
     add(group, "bce_logits/10", logits, [1, 10], RowMajor, 0.0);
@@ -159,7 +173,8 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "bce_logits_transposed/100000", logits, [1000, 100], Transposed, 0.0);
     add(group, "bce/10", Work::Bce, [1, 10], RowMajor, 0.0);
     add(group, "bce/100000", Work::Bce, [1, 100_000], RowMajor, 0.60);
-    // Forward and backward: `bce_logits_grad/100000` with the target .60, and `bce_grad/100000` with .80.
+    add(group, "bce_logits_grad/100000", Work::BceWithLogitsGrad, [1, 100_000], RowMajor, 0.60);
+    add(group, "bce_grad/100000", Work::BceGrad, [1, 100_000], RowMajor, 0.80);
 
     let group = "kernels";
     add(group, "exp/10", exp, [1, 10], RowMajor, 0.0);
@@ -206,7 +221,8 @@ pub(crate) struct Bench {
     pub(crate) targets: Vec<f32>,
     /// A weight for each class, or `pos_weight`; empty otherwise.
     pub(crate) weight: Vec<f32>,
-    /// The results of the last run, without gaps: one for each element, each row, or the whole input.
+    /// The results of the last run, without gaps: one for each element, each row, or the whole input; with a gradient the
+    /// loss after it.
     pub(crate) out: Vec<f32>,
     /// What they should be, computed in f64.
     expected: Vec<f64>,
@@ -264,6 +280,15 @@ impl Bench {
                 BceWithLogitsLoss::new().on(backend).none(x, targets()?, out)?;
             }
             Work::Bce => self.out[0] = BceLoss::new().on(backend).mean(x, targets()?)?,
+            Work::ClassesGrad | Work::BceWithLogitsGrad | Work::BceGrad => {
+                let (loss, grad) = self.out.split_last_mut().expect("a loss after the gradient");
+                let grad = ViewMut::new(grad, shape)?;
+                *loss = match self.case.work {
+                    Work::ClassesGrad => ce.mean_with_grad(x, classes()?, grad)?,
+                    Work::BceGrad => BceLoss::new().on(backend).mean_with_grad(x, targets()?, grad)?,
+                    _ => BceWithLogitsLoss::new().on(backend).mean_with_grad(x, targets()?, grad)?,
+                };
+            }
             Work::Map(function) => {
                 let out = ViewMut::new(&mut self.out, shape)?;
                 match function {

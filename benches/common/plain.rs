@@ -102,9 +102,40 @@ fn compute<F: Float>(bench: &Bench, mut put: impl FnMut(F)) {
         Work::BceWithLogitsEach => each(bench, |x: F, t| put(bce_with_logits(x, t, F::from(1.0)))),
         Work::Bce => {
             let mut sum = F::from(0.0);
-            let (one, floor) = (F::from(1.0), F::from(-100.0));
-            each(bench, |p: F, t| sum += -(t * p.ln().max(floor) + (one - t) * (-p).ln_1p().max(floor)));
+            each(bench, |p: F, t| sum += bce(p, t));
             put(sum / count(bench.case.elements()));
+        }
+        Work::ClassesGrad => {
+            let [_, c, h, w] = bench.case.shape;
+            let (plane, all) = (h * w, count::<F>(bench.case.rows()));
+            let mut gradient = vec![F::from(0.0); bench.case.elements()];
+            let mut sum = F::from(0.0);
+            rows(bench, |row, x| {
+                let class = index(bench.classes[row]);
+                let lse = log_sum_exp::<F>(x);
+                sum += lse - F::from(x[class]);
+                let start = row / plane * c * plane + row % plane;
+                for (number, (&x, out)) in x.iter().zip(gradient[start..].iter_mut().step_by(plane)).enumerate() {
+                    let p = (F::from(x) - lse).exp();
+                    *out = if number == class { p - F::from(1.0) } else { p } / all;
+                }
+            });
+            gradient.into_iter().for_each(&mut put);
+            put(sum / all);
+        }
+        Work::BceWithLogitsGrad | Work::BceGrad => {
+            let (one, all) = (F::from(1.0), count::<F>(bench.case.elements()));
+            let mut sum = F::from(0.0);
+            each(bench, |x: F, t| {
+                if bench.case.work == Work::BceGrad {
+                    sum += bce(x, t);
+                    put((x - t) / ((one - x) * x).max(F::from(1e-12)) / all);
+                } else {
+                    sum += bce_with_logits(x, t, one);
+                    put((one / (one + (-x).exp()) - t) / all);
+                }
+            });
+            put(sum / all);
         }
         Work::Map(function) => match function {
             Function::Exp => each(bench, |x: F, _| put(x.exp())),
@@ -220,6 +251,12 @@ fn maximum(x: &[f32]) -> f32 {
 #[inline]
 fn softplus<F: Float>(x: F) -> F {
     x.max(F::from(0.0)) + (-x.abs()).exp().ln_1p()
+}
+
+#[inline]
+fn bce<F: Float>(p: F, t: F) -> F {
+    let floor = F::from(-100.0);
+    -(t * p.ln().max(floor) + (F::from(1.0) - t) * (-p).ln_1p().max(floor))
 }
 
 #[inline]
