@@ -68,6 +68,25 @@ impl<const D: usize, const K: usize> Axes<D, K> {
         }
     }
 
+    /// The length of an axis, and each array's stride along it.
+    #[inline]
+    fn axis(&self, axis: usize) -> Option<(usize, [isize; K])> {
+        let strides = self.strides.each_ref().map(|strides| strides.get(axis).copied().unwrap_or(0));
+        Some((*self.shape.get(axis)?, strides))
+    }
+
+    #[inline]
+    fn set_axis(&mut self, axis: usize, extent: usize, strides: [isize; K]) {
+        if let Some(shape) = self.shape.get_mut(axis) {
+            *shape = extent;
+        }
+        for (array, stride) in self.strides.iter_mut().zip(strides) {
+            if let Some(old) = array.get_mut(axis) {
+                *old = stride;
+            }
+        }
+    }
+
     /// Merges what is contiguous in every array and drops axes of length 1. The order of the elements stays.
     /// `None` where the number of elements overflows, which takes an empty axis elsewhere.
     #[inline]
@@ -75,26 +94,24 @@ impl<const D: usize, const K: usize> Axes<D, K> {
         let shape = self.shape.get(..rank)?;
         let len = if shape.contains(&0) { 0 } else { shape.iter().try_fold(1_usize, |len, &n| len.checked_mul(n))? };
         let mut kept = 0;
+        let mut last: Option<(usize, [isize; K])> = None;
         for axis in 0..rank {
-            let extent = self.shape[axis];
+            let (extent, strides) = self.axis(axis)?;
             if extent == 1 {
                 continue;
             }
-            let follows = |strides: &[isize; D]| {
-                kept > 0 && strides[kept - 1] == strides[axis].wrapping_mul(extent.cast_signed())
+            let follows = |outer: &[isize; K]| {
+                outer.iter().zip(&strides).all(|(&outer, &inner)| outer == inner.wrapping_mul(extent.cast_signed()))
             };
-            if self.strides.iter().all(follows) {
-                self.shape[kept - 1] = self.shape[kept - 1].wrapping_mul(extent);
-                for strides in &mut self.strides {
-                    strides[kept - 1] = strides[axis];
+            let extent = match last {
+                Some((outer, outer_strides)) if follows(&outer_strides) => outer.wrapping_mul(extent),
+                _ => {
+                    kept += 1;
+                    extent
                 }
-            } else {
-                self.shape[kept] = extent;
-                for strides in &mut self.strides {
-                    strides[kept] = strides[axis];
-                }
-                kept += 1;
-            }
+            };
+            self.set_axis(kept - 1, extent, strides);
+            last = Some((extent, strides));
         }
         let shape = self.shape.get(..kept)?;
         let (run, shape) = shape.split_last().map_or((1, shape), |(&run, shape)| (run, shape));
@@ -150,11 +167,18 @@ impl<const K: usize> Grid<'_, K> {
         run.len.wrapping_sub(at)
     }
 
+    /// The stride of array `k` in a run. An index out of range, which there is none of, must not panic.
+    #[inline(always)]
+    pub(crate) fn step(&self, k: usize) -> isize {
+        self.steps.get(k).copied().unwrap_or(0)
+    }
+
     /// Where array `k` has element `i`, which must be inside of `run`.
     #[inline(always)]
     pub(crate) fn offset(&self, run: &Run<K>, k: usize, i: usize) -> usize {
         let at = i.wrapping_sub(run.first).cast_signed();
-        run.bases[k].wrapping_add_signed(at.wrapping_mul(self.steps[k]))
+        let base = run.bases.get(k).copied().unwrap_or(0);
+        base.wrapping_add_signed(at.wrapping_mul(self.step(k)))
     }
 
     /// The run with element `i`. Views are checked, so that no index wraps on the way to an element.
@@ -190,7 +214,7 @@ impl<const K: usize> Grid<'_, K> {
     ) -> S::F {
         if self.seek(run, i) >= count {
             let offset = self.offset(run, k, i).wrapping_add_signed(shift);
-            match self.steps[k] {
+            match self.step(k) {
                 1 => {
                     if let Some(x) = data.get(offset..offset.wrapping_add(count)) {
                         return s.load_part(x, pad);
@@ -239,7 +263,7 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         x: S::F,
     ) {
-        if self.seek(run, i) >= count && self.steps[k] == 1 {
+        if self.seek(run, i) >= count && self.step(k) == 1 {
             let offset = self.offset(run, k, i).wrapping_add_signed(shift);
             if let Some(out) = data.get_mut(offset..offset.wrapping_add(count)) {
                 return s.store_part(x, out);
