@@ -157,7 +157,8 @@ macro_rules! element_gradients {
         ///
         /// # Errors
         ///
-        /// As [`Self::none`], and [`Error::ShapeMismatch`] if `grad` does not have the input's shape.
+        /// As [`Self::none`], and [`Error::ShapeMismatch`] if `grad` does not have the input's shape. All inputs are looked at
+        /// before anything is written: `grad` is as it was then.
         #[inline]
         pub fn sum_with_grad(
             self,
