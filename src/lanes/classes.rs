@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::{
-    gradient::{coefficients, nth, of_target, write_targets, write_zeros},
+    gradient::{TargetGradients, coefficients, nth, of_target, write_zeros},
     grid::{Grid, Run},
     map::RowMap,
     partition::{Layout, Partition, RowKernel, Rows, TARGET, run_rows},
@@ -171,10 +171,14 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
         let zero = s.splat(0.0);
         let mut labels = [0; LANES];
         let labels = labels.get_mut(..count.min(S::N)).unwrap_or(&mut []);
-        if self.read(i, labels).is_none() {
+        let Some(ignored) = self.read(i, labels) else {
             return (zero, zero);
-        }
-        let (weight, kept) = self.targets.weights(s, labels);
+        };
+        let (weight, kept) = if ignored || self.targets.weight.is_some() {
+            self.targets.weights(s, labels)
+        } else {
+            (s.splat(1.0), s.eq(zero, zero))
+        };
         let loss = self.loss.one(s, self.rows, &mut self.pass, &mut self.run, i, labels, weight);
         let loss = s.select(kept, loss, zero);
         self.store(s, i, count, loss);
@@ -300,11 +304,11 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
         weight: G::F,
         partition: &Partition<G::F>,
     ) {
-        let Some((mut out, upstream)) = pass.gradient() else {
+        let count = labels.len().min(S::N);
+        let Some(upstream) = pass.upstream().map(|upstream| upstream.load(s, g, rows, run, i, count)) else {
             return;
         };
-        let count = labels.len().min(S::N);
-        let upstream = upstream.load(s, g, rows, run, i, count);
+        let mut out = pass.memory();
         let own = g.mul(upstream, g.mul(weight, g.splat(rows.cross.keep)));
         let total = if SMOOTHING { g.mul_add(partition.mass, upstream, own) } else { own };
         let row = coefficients(g, partition, total, upstream);
@@ -316,9 +320,10 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
             |k, target| {
                 let row = nth(s, g, row, k);
                 let i = i.wrapping_add(k * S::N);
-                self.0.write::<S, M, K>(s, rows, &mut out, run, i, count, k, &row);
-                let labels = labels.chunks(S::N).nth(k).unwrap_or(&[]);
-                write_targets(s, rows, &mut out, run, i, labels, target);
+                let labels = labels.get(k * S::N..).unwrap_or(&[]);
+                let labels = labels.get(..S::N).unwrap_or(labels);
+                let targets = TargetGradients { labels, gradient: target };
+                self.0.write::<S, M, K>(s, rows, &mut out, run, i, count, k, &row, Some(&targets));
             },
         );
     }
@@ -336,8 +341,8 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M
         labels: &[usize],
         weight: S::F,
     ) -> S::F {
-        let x = pass.logits();
-        let partition = self.0.partition::<S, M, SMOOTHING, K>(s, rows, x, run, i, labels.len(), labels);
+        let count = labels.len();
+        let partition = self.0.partition::<S, M, SMOOTHING, K>(s, rows, &mut pass.memory(), run, i, count, labels);
         self.backward(s, s, rows, pass, run, i, labels, weight, &partition);
         Self::loss(s, &partition, rows.cross.keep, weight)
     }
@@ -353,7 +358,7 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M
         labels: &[usize],
         weight: [S::F; 4],
     ) -> [S::F; 4] {
-        let partition = self.0.four::<S, M, SMOOTHING, K>(s, rows, pass.logits(), run, i, labels);
+        let partition = self.0.four::<S, M, SMOOTHING, K>(s, rows, &mut pass.memory(), run, i, labels);
         self.backward(s, Four(s), rows, pass, run, i, labels, weight, &partition);
         Self::loss(Four(s), &partition, rows.cross.keep, weight)
     }
@@ -386,11 +391,13 @@ impl ClassLoss for OfLogit {
         labels: &[usize],
         weight: S::F,
     ) -> S::F {
-        let loss = s.neg(s.mul(weight, rows.pick(s, pass.logits(), run, i, labels)));
-        if let Some((mut out, upstream)) = pass.gradient() {
+        let loss = s.neg(s.mul(weight, rows.pick(s, pass.memory().logits(), run, i, labels)));
+        if let Some(upstream) = pass.upstream() {
             let upstream = upstream.load(s, s, rows, run, i, labels.len());
+            let mut out = pass.memory();
             write_zeros(s, rows, &mut out, run, i, labels.len());
-            write_targets(s, rows, &mut out, run, i, labels, s.neg(s.mul(weight, upstream)));
+            let gradient = s.neg(s.mul(weight, upstream));
+            TargetGradients { labels, gradient }.write(s, rows, &mut out, run, i);
         }
         loss
     }

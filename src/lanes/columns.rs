@@ -2,8 +2,9 @@
 
 use super::{
     direct::{Direct, cross_of},
+    gradient::TargetGradients,
     grid::Run,
-    map::{Coefficients, RowMap, RowsOut, write_lanes},
+    map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
     partition::{Layout, Partition, Rows, four_by_one},
 };
@@ -29,16 +30,16 @@ impl Layout for Columns {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes > BLOCKS || rows.classes == 0 {
-            return Direct.partition::<S, M, CROSS, K>(s, rows, x, run, i, count, labels);
+            return Direct.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels);
         }
-        let first = self.find(rows, x, run, i) / S::N;
+        let first = self.find(s, rows, memory.logits(), run, i) / S::N;
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         self.panel.partition::<S, S, M, CROSS>(s, s, first, rows.classes, labels, cross)
     }
@@ -48,15 +49,15 @@ impl Layout for Columns {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
         if rows.classes > BLOCKS / WIDTH || rows.classes == 0 {
-            return four_by_one::<S, Self, M, CROSS, K>(self, s, rows, x, run, i, labels);
+            return four_by_one::<S, Self, M, CROSS, K>(self, s, rows, memory, run, i, labels);
         }
-        let first = self.find(rows, x, run, i) / S::N;
+        let first = self.find(s, rows, memory.logits(), run, i) / S::N;
         let four = Four(s);
         let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
         self.panel.partition::<S, Four<S>, M, CROSS>(s, four, first, rows.classes, labels, cross)
@@ -67,20 +68,25 @@ impl Layout for Columns {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        out: &mut RowsOut<'_>,
+        out: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
-        _number: usize,
+        number: usize,
         row: &Coefficients<S::F>,
+        targets: Option<&TargetGradients<'_, S::F>>,
     ) {
         if rows.classes > BLOCKS {
-            return write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
+            return Direct.write::<S, M, K>(s, rows, out, run, i, count, number, row, targets);
         }
+        let targets = targets.map(
+            #[inline(always)]
+            |targets| targets.in_lanes(s),
+        );
         let number = i.wrapping_sub(self.start) / S::N;
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         for class in 0..rows.classes {
-            let y = self.panel.mapped::<S, M>(s, class, number, row, cross);
+            let y = self.panel.mapped::<S, M>(s, class, number, row, cross, targets.as_ref());
             out.store(s, &rows.grid, run, i, count, class, y);
         }
     }
@@ -89,7 +95,14 @@ impl Layout for Columns {
 impl Columns {
     /// Where row `i` is among those that are packed. Where it is not, it and the next ones are.
     #[inline(always)]
-    fn find<const K: usize>(&mut self, rows: &Rows<'_, K>, x: &[f32], run: &mut Run<K>, i: usize) -> usize {
+    fn find<S: Simd, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        x: &[f32],
+        run: &mut Run<K>,
+        i: usize,
+    ) -> usize {
         if i < self.start || i >= self.end {
             // Whole groups of four vectors where there is room for them.
             self.panel.step = match BLOCKS / rows.classes {
@@ -99,14 +112,14 @@ impl Columns {
             };
             self.start = i;
             self.end = rows.grid.len.min(i.saturating_add(self.panel.step * LANES));
-            self.pack(rows, x, run);
+            self.pack(s, rows, x, run);
         }
         i.wrapping_sub(self.start)
     }
 
     /// Copies all classes of the rows `start .. end`.
     #[inline(always)]
-    fn pack<const K: usize>(&mut self, rows: &Rows<'_, K>, x: &[f32], run: &mut Run<K>) {
+    fn pack<S: Simd, const K: usize>(&mut self, s: S, rows: &Rows<'_, K>, x: &[f32], run: &mut Run<K>) {
         let count = self.end.wrapping_sub(self.start);
         let contiguous = rows.grid.seek(run, self.start) >= count;
         let offset = rows.grid.offset(run, 0, self.start);
@@ -115,6 +128,10 @@ impl Columns {
             let to = blocks.as_flattened_mut().get_mut(..count).unwrap_or(&mut []);
             if contiguous {
                 let from = x.get(offset.wrapping_add_signed(shift)..).unwrap_or(&[]);
+                // The next rows are on their way while these are computed.
+                for line in from.chunks(LANES).take(count.div_ceil(LANES)) {
+                    s.prefetch(line, count);
+                }
                 for (to, &from) in to.iter_mut().zip(from) {
                     *to = from;
                 }

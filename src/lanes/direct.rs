@@ -2,11 +2,10 @@
 
 use super::{
     grid::Run,
-    map::RowMap,
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always},
-    sum::tree,
+    map::{Memory, RowMap},
+    partition::{Layout, Partition, Rows, Source, State, TARGET, TILE, always, tile},
 };
-use crate::simd::{Group, LANES, Simd};
+use crate::simd::{Group, Simd};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -22,32 +21,46 @@ impl Layout for Direct {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
+        let x = memory.logits();
         let logit = rows.pick(s, x, run, i, labels);
         rows.grid.seek(run, i);
         let row = rows.grid.offset(run, 0, i);
-        let mut run = *run;
-        let load = always(
-            #[inline(always)]
-            move |class: usize, (): ()| {
-                let shift = rows.stride.wrapping_mul(class.cast_signed());
-                if S::N == 1 {
-                    return s.splat(x.get(row.wrapping_add_signed(shift)).copied().unwrap_or(0.0));
-                }
-                rows.grid.load(s, &mut run, 0, x, i, count, shift, 0.0)
-            },
-        );
-        let cross = cross_of::<S, S, K>(s, s, rows, &run, i, count);
+        let mut source = InMemory { s, rows, x, run: *run, i, count, row };
+        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         let mut state = State::new(s);
         for start in (0..rows.classes).step_by(TILE) {
-            tile::<S, CROSS>(s, &mut state, start, TILE.min(rows.classes - start), load, cross);
+            let len = TILE.min(rows.classes - start);
+            tile::<S, CROSS>(s, &mut state, start, len, &mut source, cross);
         }
         Partition { logit, ..state.finish(s) }
+    }
+}
+
+/// The rows `i .. i + count`, of which the first starts at `row`.
+struct InMemory<'a, 'r, S, const K: usize> {
+    s: S,
+    rows: &'r Rows<'a, K>,
+    x: &'r [f32],
+    run: Run<K>,
+    i: usize,
+    count: usize,
+    row: usize,
+}
+
+impl<S: Simd, const K: usize> Source<S> for InMemory<'_, '_, S, K> {
+    #[inline(always)]
+    fn load(&mut self, class: usize) -> S::F {
+        let shift = self.rows.stride.wrapping_mul(class.cast_signed());
+        if S::N == 1 {
+            return self.s.splat(self.x.get(self.row.wrapping_add_signed(shift)).copied().unwrap_or(0.0));
+        }
+        self.rows.grid.load(self.s, &mut self.run, 0, self.x, self.i, self.count, shift, 0.0)
     }
 }
 
@@ -85,41 +98,4 @@ pub(crate) fn cross_of<'a, S: Simd, G: Group<S>, const K: usize>(
             rows.cross.term(g, weight, target, delta)
         },
     )
-}
-
-/// Takes in one tile of `N` rows, its `len` classes from `start` on.
-#[inline(always)]
-fn tile<S: Simd, const CROSS: bool>(
-    s: S,
-    state: &mut State<S::F>,
-    start: usize,
-    len: usize,
-    mut load: impl FnMut(usize, ()) -> S::F,
-    mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
-) {
-    let mut tile_max = s.splat(f32::NEG_INFINITY);
-    for class in start..start.wrapping_add(len) {
-        tile_max = s.max(tile_max, load(class, ()));
-    }
-    let reference = state.enter::<S, CROSS>(s, start, tile_max);
-    let zero = Sums::zero(s);
-    let sums = tree(
-        len.min(LANES),
-        zero,
-        #[inline(always)]
-        |lane| {
-            let mut sums = zero;
-            for class in (start.wrapping_add(lane)..start.wrapping_add(len)).step_by(LANES) {
-                let d = s.sub(load(class, ()), reference);
-                sums.take(s, d);
-                if CROSS {
-                    sums.take_cross(s, cross(class, s.neg(d)));
-                }
-            }
-            sums
-        },
-        #[inline(always)]
-        |a, b| a.join::<CROSS>(s, b),
-    );
-    state.leave::<S, CROSS>(s, sums, sums.ties(s, len));
 }

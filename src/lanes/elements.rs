@@ -9,7 +9,7 @@ use super::{
     sum::{Items, total},
 };
 use crate::{
-    simd::{Four, Group, Kernel, Ops, Simd},
+    simd::{Four, Group, Kernel, LANES, Ops, Simd},
     total::{Compensated, Total},
 };
 
@@ -457,7 +457,12 @@ impl<F: Function> Kernel for Map<'_, F> {
                     offset..offset.wrapping_add(left)
                 };
                 let x = input.and_then(|x| x.get(range(0)));
-                map_slice(s, x, out.get_mut(range(1)).unwrap_or(&mut []), &PhantomData::<F>);
+                let y = out.get_mut(range(1)).unwrap_or(&mut []);
+                if x.is_some() && grid.len >= STREAMED {
+                    map_slice::<S, true>(s, x, y, &PhantomData::<F>);
+                } else {
+                    map_slice::<S, false>(s, x, y, &PhantomData::<F>);
+                }
                 i = i.wrapping_add(left);
                 continue;
             }
@@ -485,45 +490,53 @@ impl<F: Function> Apply for PhantomData<F> {
     }
 }
 
-/// `x`, or without it `out` itself, through a function to `out`.
+/// From so many results on, 8 MiB, they go past the caches: more than a core's part of any. In place, what is written is in
+/// the cache already.
+pub(crate) const STREAMED: usize = 1 << 21;
+
+/// `x`, or without it `out` itself, through a function to `out`. With `STREAM` the output goes past the caches.
 #[inline(always)]
-pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &impl Apply) {
+pub(crate) fn map_slice<S: Simd, const STREAM: bool>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &impl Apply) {
+    let mut done = 0;
+    if STREAM {
+        // Only whole lines can go past the caches.
+        let head = out.as_ptr().align_offset(4 * LANES).min(out.len());
+        map_vectors(s, x, out, f, &mut done, head);
+    }
     let four = Four(s);
     let width = 4 * S::N;
-    let mut done = 0;
     while S::N > 1 && done + width <= out.len() {
-        let Some(out) = out.get_mut(done..done + width) else {
-            break;
-        };
-        let from = match x {
-            Some(x) => x.get(done..done + width).unwrap_or(&[]),
-            None => &*out,
-        };
+        let from = x.unwrap_or(out).get(done..done + width).unwrap_or(&[]);
         let y = four.gather(
             #[inline(always)]
             |k| s.load_part(from.get(k * S::N..).unwrap_or(&[]), 0.0),
         );
+        let y = f.apply(s, four, done, y);
+        let out = out.get_mut(done..done + width).unwrap_or(&mut []);
         four.scatter(
-            f.apply(s, four, done, y),
+            y,
             #[inline(always)]
-            |k, y| s.store_part(y, out.get_mut(k * S::N..).unwrap_or(&mut [])),
+            |k, y| {
+                let out = out.get_mut(k * S::N..).unwrap_or(&mut []);
+                if STREAM { s.stream(y, out) } else { s.store_part(y, out) }
+            },
         );
         done += width;
     }
-    let out = out.get_mut(done..).unwrap_or(&mut []);
-    match x {
-        Some(x) => {
-            let x = x.get(done..).unwrap_or(&[]);
-            for (x, out) in x.chunks(S::N).zip(out.chunks_mut(S::N)) {
-                s.store_part(f.apply(s, s, done, s.load_part(x, 0.0)), out);
-                done += S::N;
-            }
-        }
-        None => {
-            for part in out.chunks_mut(S::N) {
-                s.store_part(f.apply(s, s, done, s.load_part(part, 0.0)), part);
-                done += S::N;
-            }
-        }
+    let len = out.len();
+    map_vectors(s, x, out, f, &mut done, len);
+    if STREAM {
+        s.settle();
+    }
+}
+
+/// The part of [`map_slice`] before `end`, a vector at a time.
+#[inline(always)]
+fn map_vectors<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &impl Apply, done: &mut usize, end: usize) {
+    while *done < end {
+        let range = *done..end.min(*done + S::N);
+        let y = f.apply(s, s, *done, s.load_part(x.unwrap_or(out).get(range.clone()).unwrap_or(&[]), 0.0));
+        *done = range.end;
+        s.store_part(y, out.get_mut(range).unwrap_or(&mut []));
     }
 }

@@ -14,9 +14,9 @@
 use super::{
     classes::IGNORED,
     grid::Run,
-    map::{Coefficients, RowMap, RowsOut},
+    map::{Coefficients, Memory, RowMap},
     math,
-    partition::{Partition, Rows},
+    partition::{Partition, Rows, small_count},
     pass::UPSTREAM,
 };
 use crate::simd::{Group, Ops, Simd};
@@ -162,7 +162,7 @@ pub(crate) fn nth<S: Simd, G: Group<S>>(s: S, g: G, row: Coefficients<G::F>, k: 
 pub(crate) fn write_zeros<S: Simd, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
-    out: &mut RowsOut<'_>,
+    out: &mut Memory<'_>,
     run: &mut Run<K>,
     i: usize,
     count: usize,
@@ -180,29 +180,84 @@ pub(crate) fn write_zeros<S: Simd, const K: usize>(
     }
 }
 
-/// Writes the gradients of the target classes of the rows from `i` on, and 0 to all of an ignored row.
-#[inline(always)]
-pub(crate) fn write_targets<S: Simd, const K: usize>(
-    s: S,
-    rows: &Rows<'_, K>,
-    out: &mut RowsOut<'_>,
-    run: &mut Run<K>,
-    i: usize,
-    labels: &[usize],
-    gradient: S::F,
-) {
-    for (l, (&class, &gradient)) in labels.iter().zip(s.to_lanes(gradient).as_ref()).enumerate() {
-        let i = i.wrapping_add(l);
-        rows.grid.seek(run, i);
-        let row = rows.grid.offset(run, out.array, i);
-        if class == IGNORED {
-            clear(out.data, row, out.stride, rows.classes);
-        } else if let Some(out) =
-            out.data.get_mut(row.wrapping_add_signed(out.stride.wrapping_mul(class.cast_signed())))
-        {
-            *out = gradient;
+/// The gradients of some rows' target classes; all of an ignored row is 0.
+pub(crate) struct TargetGradients<'a, F> {
+    pub(crate) labels: &'a [usize],
+    pub(crate) gradient: F,
+}
+
+impl<F: Copy> TargetGradients<'_, F> {
+    /// Writes them to the rows from `i` on.
+    #[inline(always)]
+    pub(crate) fn write<S: Simd<F = F>, const K: usize>(
+        &self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+    ) {
+        let gradients = s.to_lanes(self.gradient);
+        for (l, &class) in self.labels.iter().enumerate() {
+            let i = i.wrapping_add(l);
+            rows.grid.seek(run, i);
+            let row = rows.grid.offset(run, out.array, i);
+            if class == IGNORED {
+                clear(out.data, row, out.stride, rows.classes);
+                continue;
+            }
+            let at = row.wrapping_add_signed(out.stride.wrapping_mul(class.cast_signed()));
+            if let (Some(out), Some(&gradient)) = (out.data.get_mut(at), gradients.as_ref().get(l)) {
+                *out = gradient;
+            }
         }
     }
+
+    /// For rows that take a lane each.
+    #[inline(always)]
+    pub(crate) fn in_lanes<S: Simd<F = F>>(&self, s: S) -> TargetLanes<S> {
+        let label = as_floats(s, s, self.labels);
+        TargetLanes { label, gradient: self.gradient, kept: s.lt(label, s.splat(NO_CLASS)) }
+    }
+}
+
+/// As [`TargetGradients`], a lane for each row.
+pub(crate) struct TargetLanes<S: Simd> {
+    label: S::F,
+    gradient: S::F,
+    kept: S::M,
+}
+
+impl<S: Simd> TargetLanes<S> {
+    /// The gradients of `class`: that of the target, or `y`.
+    #[inline(always)]
+    pub(crate) fn set(&self, s: S, class: usize, y: S::F) -> S::F {
+        let y = s.select(s.eq(s.splat(small_count(class)), self.label), self.gradient, y);
+        s.select(self.kept, y, s.splat(0.0))
+    }
+}
+
+/// More than any class that [`as_floats`] has to tell from others.
+const NO_CLASS: f32 = 16_777_216.0;
+
+/// Labels of few classes as floats, which are exact. One that is ignored is far above them.
+#[expect(clippy::cast_precision_loss, reason = "few classes")]
+#[inline(always)]
+pub(crate) fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize]) -> G::F {
+    let nothing = s.to_lanes(s.splat(-1.0));
+    g.gather(
+        #[inline(always)]
+        |k| {
+            let mut lanes = nothing;
+            let labels = labels.get(k * S::N..).unwrap_or(&[]);
+            for (l, lane) in lanes.as_mut().iter_mut().enumerate() {
+                if let Some(&label) = labels.get(l) {
+                    *lane = label as f32;
+                }
+            }
+            s.from_lanes(lanes)
+        },
+    )
 }
 
 /// Writes 0 to `len` elements.

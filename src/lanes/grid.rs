@@ -221,7 +221,16 @@ impl<const K: usize> Grid<'_, K> {
                     }
                 }
                 0 if count == S::N => return s.splat(data.get(offset).copied().unwrap_or(pad)),
-                _ => {}
+                step => {
+                    if count == S::N
+                        && let Some(x) = s.load_strided(data, offset, step)
+                    {
+                        return x;
+                    }
+                    let mut lanes = s.to_lanes(s.splat(pad));
+                    gather(data, offset, step, lanes.as_mut().get_mut(..count).unwrap_or(&mut []));
+                    return s.from_lanes(lanes);
+                }
             }
         }
         let mut lanes = s.to_lanes(s.splat(pad));
@@ -229,14 +238,16 @@ impl<const K: usize> Grid<'_, K> {
         s.from_lanes(lanes)
     }
 
-    /// One element after the other: the way through any layout.
+    /// One run after the other: the way through any layout.
     #[inline(never)]
     pub(crate) fn gather(&self, run: &mut Run<K>, k: usize, data: &[f32], i: usize, shift: isize, out: &mut [f32]) {
-        for (l, out) in out.iter_mut().enumerate() {
-            self.seek(run, i.wrapping_add(l));
-            if let Some(&x) = data.get(self.offset(run, k, i.wrapping_add(l)).wrapping_add_signed(shift)) {
-                *out = x;
-            }
+        let mut done = 0;
+        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let first = i.wrapping_add(done);
+            let count = self.seek(run, first).min(rest.len());
+            let offset = self.offset(run, k, first).wrapping_add_signed(shift);
+            gather(data, offset, self.step(k), rest.get_mut(..count).unwrap_or(&mut []));
+            done = done.wrapping_add(count);
         }
     }
 
@@ -263,24 +274,54 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         x: S::F,
     ) {
-        if self.seek(run, i) >= count && self.step(k) == 1 {
-            let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+        let whole = self.seek(run, i) >= count;
+        let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+        if whole && self.step(k) == 1 {
             if let Some(out) = data.get_mut(offset..offset.wrapping_add(count)) {
                 return s.store_part(x, out);
             }
         }
         let lanes = s.to_lanes(x);
+        if whole {
+            return scatter(data, offset, self.step(k), lanes.as_ref().get(..count).unwrap_or(&[]));
+        }
         self.scatter(run, k, data, i, shift, lanes.as_ref().get(..count).unwrap_or(&[]));
     }
 
     #[inline(never)]
     fn scatter(&self, run: &mut Run<K>, k: usize, data: &mut [f32], i: usize, shift: isize, x: &[f32]) {
-        for (l, &x) in x.iter().enumerate() {
-            self.seek(run, i.wrapping_add(l));
-            if let Some(out) = data.get_mut(self.offset(run, k, i.wrapping_add(l)).wrapping_add_signed(shift)) {
-                *out = x;
-            }
+        let mut done = 0;
+        while let Some(rest) = x.get(done..).filter(|rest| !rest.is_empty()) {
+            let first = i.wrapping_add(done);
+            let count = self.seek(run, first).min(rest.len());
+            let offset = self.offset(run, k, first).wrapping_add_signed(shift);
+            scatter(data, offset, self.step(k), rest.get(..count).unwrap_or(&[]));
+            done = done.wrapping_add(count);
         }
+    }
+}
+
+/// Elements from `offset` on that are `step` apart.
+#[inline(never)]
+pub(crate) fn gather(data: &[f32], offset: usize, step: isize, out: &mut [f32]) {
+    let mut at = offset;
+    for out in out {
+        if let Some(&x) = data.get(at) {
+            *out = x;
+        }
+        at = at.wrapping_add_signed(step);
+    }
+}
+
+/// The reverse of [`gather`].
+#[inline(never)]
+fn scatter(data: &mut [f32], offset: usize, step: isize, x: &[f32]) {
+    let mut at = offset;
+    for &x in x {
+        if let Some(out) = data.get_mut(at) {
+            *out = x;
+        }
+        at = at.wrapping_add_signed(step);
     }
 }
 

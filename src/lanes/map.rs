@@ -2,7 +2,7 @@
 
 use super::{
     direct::cross_of,
-    elements::{Apply, map_slice},
+    elements::{Apply, STREAMED, map_slice},
     grid::{Grid, Run},
     math,
     partition::{Partition, Rows, TARGET},
@@ -78,19 +78,26 @@ impl RowMap for Unmapped {
 }
 
 /// Where the rows are read and written.
-pub(crate) struct RowsOut<'a> {
+pub(crate) struct Memory<'a> {
     /// The logits; `None` where the output takes their place.
     pub(crate) input: Option<&'a [f32]>,
+    /// The output; empty where there is none.
     pub(crate) data: &'a mut [f32],
     /// The output's place in the grid, and the distance of its neighbouring classes.
     pub(crate) array: usize,
     pub(crate) stride: isize,
 }
 
-impl RowsOut<'_> {
+impl<'a> Memory<'a> {
+    /// Of rows that are only read.
     #[inline(always)]
-    pub(crate) fn reborrow(&mut self) -> RowsOut<'_> {
-        RowsOut { input: self.input, data: self.data, ..*self }
+    pub(crate) fn read_only(input: &'a [f32]) -> Self {
+        Self { input: Some(input), data: &mut [], array: 0, stride: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> Memory<'_> {
+        Memory { input: self.input, data: self.data, ..*self }
     }
 
     /// The memory of the logits.
@@ -122,7 +129,7 @@ impl RowsOut<'_> {
 pub(crate) fn write_lanes<S: Simd, M: RowMap, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
-    out: &mut RowsOut<'_>,
+    out: &mut Memory<'_>,
     run: &mut Run<K>,
     i: usize,
     count: usize,
@@ -137,12 +144,12 @@ pub(crate) fn write_lanes<S: Simd, M: RowMap, const K: usize>(
     }
 }
 
-/// Maps the rows `i .. i + count`, a lane for each class.
+/// Maps the rows `i .. i + count`, a lane for each class. With `KEPT` the output has the exponentials of the logits.
 #[inline(always)]
-pub(crate) fn write_rows<S: Simd, M: RowMap, const K: usize>(
+pub(crate) fn write_rows<S: Simd, M: RowMap, const KEPT: bool, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
-    out: &mut RowsOut<'_>,
+    out: &mut Memory<'_>,
     run: &mut Run<K>,
     i: usize,
     count: usize,
@@ -164,21 +171,27 @@ pub(crate) fn write_rows<S: Simd, M: RowMap, const K: usize>(
             #[inline(always)]
             |lanes| lanes.as_ref().get(l).copied().unwrap_or_default(),
         );
-        let x = out.input.and_then(|x| x.get(range(0)));
-        let function = OfRow::<M, K> { rows, target, row, map: core::marker::PhantomData };
-        map_slice(s, x, out.data.get_mut(range(out.array)).unwrap_or(&mut []), &function);
+        let x = if KEPT { None } else { out.input.and_then(|x| x.get(range(0))) };
+        let function = OfRow::<M, KEPT, K> { rows, target, row, map: core::marker::PhantomData };
+        let y = out.data.get_mut(range(out.array)).unwrap_or(&mut []);
+        let streams = x.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED;
+        if streams {
+            map_slice::<S, true>(s, x, y, &function);
+        } else {
+            map_slice::<S, false>(s, x, y, &function);
+        }
     }
 }
 
 /// A [`RowMap`] in one row, whose targets start at `target`.
-struct OfRow<'r, 'a, M, const K: usize> {
+struct OfRow<'r, 'a, M, const KEPT: bool, const K: usize> {
     rows: &'r Rows<'a, K>,
     target: usize,
     row: Coefficients<f32>,
     map: core::marker::PhantomData<M>,
 }
 
-impl<M: RowMap, const K: usize> Apply for OfRow<'_, '_, M, K> {
+impl<M: RowMap, const KEPT: bool, const K: usize> Apply for OfRow<'_, '_, M, KEPT, K> {
     #[inline(always)]
     fn apply<S: Simd, G: Group<S>>(&self, s: S, g: G, at: usize, x: G::F) -> G::F {
         let row = self.row.map(
@@ -193,6 +206,6 @@ impl<M: RowMap, const K: usize> Apply for OfRow<'_, '_, M, K> {
         } else {
             x
         };
-        M::of_logit(g, &row, x, q)
+        if KEPT { M::value(g, &row, x, q) } else { M::of_logit(g, &row, x, q) }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     direct::cross_of,
+    gradient::TargetGradients,
     grid::Run,
-    map::{Coefficients, RowMap, RowsOut},
+    map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
     partition::{Layout, Partition, Rows, SHORT},
 };
@@ -34,13 +35,13 @@ impl Layout for Packed {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
-        self.pack(s, rows, x, run, i, count, 0);
+        self.pack(s, rows, memory.logits(), run, i, count, 0);
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         self.panel.partition::<S, S, M, CROSS>(s, s, 0, rows.classes, labels, cross)
     }
@@ -50,13 +51,13 @@ impl Layout for Packed {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
         for number in 0..WIDTH {
-            self.pack(s, rows, x, run, i.wrapping_add(number * S::N), S::N, number);
+            self.pack(s, rows, memory.logits(), run, i.wrapping_add(number * S::N), S::N, number);
         }
         let four = Four(s);
         let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
@@ -68,18 +69,23 @@ impl Layout for Packed {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        out: &mut RowsOut<'_>,
+        out: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         number: usize,
         row: &Coefficients<S::F>,
+        targets: Option<&TargetGradients<'_, S::F>>,
     ) {
+        let targets = targets.map(
+            #[inline(always)]
+            |targets| targets.in_lanes(s),
+        );
         let classes = rows.classes;
         let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         if out.stride != 1 {
             for class in 0..classes {
-                let y = self.panel.mapped::<S, M>(s, class, number, row, cross);
+                let y = self.panel.mapped::<S, M>(s, class, number, row, cross, targets.as_ref());
                 out.store(s, &rows.grid, run, i, count, class, y);
             }
             return;
@@ -90,7 +96,7 @@ impl Layout for Packed {
                 #[inline(always)]
                 |k| {
                     if class + k < classes {
-                        self.panel.mapped::<S, M>(s, class + k, number, row, &mut cross)
+                        self.panel.mapped::<S, M>(s, class + k, number, row, &mut cross, targets.as_ref())
                     } else {
                         s.splat(0.0)
                     }

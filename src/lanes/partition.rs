@@ -22,14 +22,16 @@ use super::{
     classes::IGNORED,
     columns::Columns,
     direct::Direct,
-    grid::{Grid, Run},
-    map::{Coefficients, RowMap, RowsOut, write_lanes},
+    gradient::TargetGradients,
+    grid::{Grid, Run, gather},
+    map::{Coefficients, Memory, RowMap, write_lanes},
     math,
     packed::Packed,
     rows::ByRows,
-    strided::{Strided, gather},
+    strided::Strided,
+    sum::tree,
 };
-use crate::simd::{Kernel, Ops, Simd};
+use crate::simd::{Kernel, LANES, Ops, Simd};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -121,12 +123,22 @@ impl Cross<'_> {
             }
             Some(target) => {
                 let mut lanes = s.to_lanes(s.splat(0.0));
-                gather(target.data, offset, target.stride, class, lanes.as_mut());
+                let at = offset.wrapping_add_signed(target.stride.wrapping_mul(class.cast_signed()));
+                gather(target.data, at, target.stride, lanes.as_mut());
                 Some(s.from_lanes(lanes))
             }
             None => None,
         };
         self.term(s, weight, target, delta)
+    }
+
+    /// [`Self::of_row`] in one row.
+    #[inline(always)]
+    pub(crate) fn in_row<S: Simd>(&self, s: S, offset: usize) -> impl FnMut(usize, S::F) -> (S::F, S::F) {
+        always(
+            #[inline(always)]
+            move |class, delta| self.of_row(s, offset, class, delta),
+        )
     }
 
     /// `q delta` and `q`, from a weight and a target.
@@ -144,58 +156,94 @@ impl Cross<'_> {
 
 /// The sums over one tile, or over some of its lanes.
 #[derive(Clone, Copy)]
-pub(crate) struct Sums<O: Ops> {
+pub(crate) struct Sums<F> {
     /// Exponentials of what is below the reference, scaled by 2^60 (see [`math::exp_term`]).
-    pub(crate) sum: O::F,
-    /// How many are below the reference, negative.
-    pub(crate) below: O::I,
-    pub(crate) cross: O::F,
-    pub(crate) mass: O::F,
+    pub(crate) sum: F,
+    pub(crate) cross: F,
+    pub(crate) mass: F,
 }
 
-impl<O: Ops> Sums<O> {
+impl<F: Copy> Sums<F> {
     #[inline(always)]
-    pub(crate) fn zero(s: O) -> Self {
-        let zero = s.splat(0.0);
-        Self { sum: zero, below: s.int(0), cross: zero, mass: zero }
+    pub(crate) fn zero<O: Ops<F = F>>(o: O) -> Self {
+        let zero = o.splat(0.0);
+        Self { sum: zero, cross: zero, mass: zero }
     }
 
     #[inline(always)]
-    pub(crate) fn join<const CROSS: bool>(self, s: O, other: Self) -> Self {
+    pub(crate) fn join<O: Ops<F = F>, const CROSS: bool>(self, o: O, other: Self) -> Self {
         let mut joined = self;
-        joined.sum = s.add(self.sum, other.sum);
-        joined.below = s.int_add(self.below, other.below);
+        joined.sum = o.add(self.sum, other.sum);
         if CROSS {
-            joined.cross = s.add(self.cross, other.cross);
-            joined.mass = s.add(self.mass, other.mass);
+            joined.cross = o.add(self.cross, other.cross);
+            joined.mass = o.add(self.mass, other.mass);
         }
         joined
     }
 
-    /// Adds the exponentials of `d`, logits relative to the reference.
-    #[inline(always)]
-    pub(crate) fn take(&mut self, s: O, d: O::F) {
-        self.add(s, Term::new(s, d));
-    }
-
-    #[inline(always)]
-    pub(crate) fn add(&mut self, s: O, term: Term<O>) {
-        self.sum = term.add_to(s, self.sum);
-        self.below = s.int_add(self.below, term.below);
-    }
-
-    /// How many of `len` are equal to the reference.
-    #[inline(always)]
-    pub(crate) fn ties(&self, s: O, len: usize) -> O::F {
-        s.add(s.splat(small_count(len)), s.to_float(self.below))
-    }
-
     /// Adds a term of the weighted sum and its coefficient.
     #[inline(always)]
-    pub(crate) fn take_cross(&mut self, s: O, (term, q): (O::F, O::F)) {
-        self.cross = s.add(self.cross, term);
-        self.mass = s.add(self.mass, q);
+    pub(crate) fn take_cross<O: Ops<F = F>>(&mut self, o: O, (term, q): (F, F)) {
+        self.cross = o.add(self.cross, term);
+        self.mass = o.add(self.mass, q);
     }
+}
+
+/// The logits of a group of rows.
+pub(crate) trait Source<O: Ops> {
+    /// One class of each row.
+    fn load(&mut self, class: usize) -> O::F;
+    /// Gets every class once, with its logits and the exponentials of these.
+    #[inline(always)]
+    fn take(&mut self, _class: usize, _x: O::F, _term: Term<O>) {}
+}
+
+/// Takes in one tile of a group of rows, its `len` classes from `start` on.
+#[inline(always)]
+pub(crate) fn tile<O: Ops, const CROSS: bool>(
+    o: O,
+    state: &mut State<O::F>,
+    start: usize,
+    len: usize,
+    rows: &mut impl Source<O>,
+    mut cross: impl FnMut(usize, O::F) -> (O::F, O::F),
+) {
+    let mut tile_max = o.splat(f32::NEG_INFINITY);
+    for class in start..start.wrapping_add(len) {
+        tile_max = o.max(tile_max, rows.load(class));
+    }
+    let reference = state.enter::<O, CROSS>(o, start, tile_max);
+    let zero = o.splat(0.0);
+    let (mut sum, mut weighted) = ([zero; LANES], [(zero, zero); LANES]);
+    // How many are below the reference, negative.
+    let mut below = o.int(0);
+    for class in start..start.wrapping_add(len) {
+        let x = rows.load(class);
+        let d = o.sub(x, reference);
+        let term = Term::new(o, d);
+        below = o.int_add(below, term.below);
+        rows.take(class, x, term);
+        let lane = class % LANES;
+        sum[lane] = term.add_to(o, sum[lane]);
+        if CROSS {
+            let ((a, b), (c, d)) = (weighted[lane], cross(class, o.neg(d)));
+            weighted[lane] = (o.add(a, c), o.add(b, d));
+        }
+    }
+    let used = len.min(LANES);
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half.min(used.saturating_sub(half)) {
+            sum[lane] = o.add(sum[lane], sum[lane + half]);
+            if CROSS {
+                let ((a, b), (c, d)) = (weighted[lane], weighted[lane + half]);
+                weighted[lane] = (o.add(a, c), o.add(b, d));
+            }
+        }
+    }
+    let (cross, mass) = weighted[0];
+    let sums = Sums { sum: sum[0], cross, mass };
+    let ties = o.add(o.splat(small_count(len)), o.to_float(below));
+    state.leave::<O, CROSS>(o, sums, ties);
 }
 
 /// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.
@@ -272,7 +320,7 @@ impl<F: Copy> State<F> {
 
     /// Adds the sums of the tile, in which so many are equal to the reference.
     #[inline(always)]
-    pub(crate) fn leave<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<S>, ties: F) {
+    pub(crate) fn leave<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<F>, ties: F) {
         self.sum = s.add(self.sum, sums.sum);
         self.ties = s.add(self.ties, ties);
         if CROSS {
@@ -309,7 +357,7 @@ pub(crate) trait Layout {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
@@ -322,7 +370,7 @@ pub(crate) trait Layout {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         labels: &[usize],
@@ -330,24 +378,29 @@ pub(crate) trait Layout {
     where
         Self: Sized,
     {
-        four_by_one::<S, Self, M, CROSS, K>(self, s, rows, x, run, i, labels)
+        four_by_one::<S, Self, M, CROSS, K>(self, s, rows, memory, run, i, labels)
     }
 
-    /// Maps each logit of the rows `i .. i + count`, the vector `number` of those whose partition was just taken.
+    /// Maps each logit of the rows `i .. i + count`, the vector `number` of those whose partition was just taken, but for
+    /// the target classes if these have gradients of their own.
     #[expect(clippy::too_many_arguments, reason = "where to read, where to write, and what")]
     #[inline(always)]
     fn write<S: Simd, M: RowMap, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        out: &mut RowsOut<'_>,
+        out: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         _number: usize,
         coefficients: &Coefficients<S::F>,
+        targets: Option<&TargetGradients<'_, S::F>>,
     ) {
         write_lanes::<S, M, K>(s, rows, out, run, i, count, coefficients);
+        if let Some(targets) = targets {
+            targets.write(s, rows, out, run, i);
+        }
     }
 }
 
@@ -357,7 +410,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, const CROSS: bool, cons
     layout: &mut L,
     s: S,
     rows: &Rows<'_, K>,
-    x: &[f32],
+    memory: &mut Memory<'_>,
     run: &mut Run<K>,
     i: usize,
     labels: &[usize],
@@ -367,7 +420,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, const CROSS: bool, cons
     for k in 0..4 {
         let from = k * S::N;
         let labels = labels.get(from..from + S::N).unwrap_or(&[]);
-        let one = layout.partition::<S, M, CROSS, K>(s, rows, x, run, i.wrapping_add(from), S::N, labels);
+        let one = layout.partition::<S, M, CROSS, K>(s, rows, memory, run, i.wrapping_add(from), S::N, labels);
         all.max[k] = one.max;
         all.others[k] = one.others;
         all.cross[k] = one.cross;
@@ -400,13 +453,22 @@ impl<const K: usize> Rows<'_, K> {
     /// The logits of these classes of the rows from `i` on, one by one; 0 for [`IGNORED`].
     #[inline(always)]
     pub(crate) fn pick<S: Simd>(&self, s: S, x: &[f32], run: &mut Run<K>, i: usize, labels: &[usize]) -> S::F {
+        let mut logit = always(
+            #[inline(always)]
+            |l: usize, class: usize| {
+                let i = i.wrapping_add(l);
+                self.grid.seek(run, i);
+                let shift = self.stride.wrapping_mul(class.cast_signed());
+                let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
+                if class == IGNORED { 0.0 } else { x.get(at).copied().unwrap_or(0.0) }
+            },
+        );
+        if let &[class] = labels {
+            return s.splat(logit(0, class));
+        }
         let mut logits = s.to_lanes(s.splat(0.0));
-        for (l, (logit, &class)) in logits.as_mut().iter_mut().zip(labels).enumerate() {
-            let i = i.wrapping_add(l);
-            self.grid.seek(run, i);
-            let shift = self.stride.wrapping_mul(class.cast_signed());
-            let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
-            *logit = if class == IGNORED { 0.0 } else { x.get(at).copied().unwrap_or(0.0) };
+        for (l, (lane, &class)) in logits.as_mut().iter_mut().zip(labels).enumerate() {
+            *lane = logit(l, class);
         }
         s.from_lanes(logits)
     }

@@ -2,7 +2,7 @@
 
 use super::{
     gradient::{Difference, Softmax, Upstream},
-    map::{RowMap, RowsOut, Unmapped},
+    map::{Memory, RowMap, Unmapped},
 };
 
 /// The arrays of a grid of rows: logits, targets and losses.
@@ -22,8 +22,8 @@ pub(crate) trait Pass {
     /// Whether anything is written.
     const WRITES: bool;
 
-    fn logits(&self) -> &[f32];
-    fn gradient(&mut self) -> Option<(RowsOut<'_>, Upstream<'_>)>;
+    fn memory(&mut self) -> Memory<'_>;
+    fn upstream(&self) -> Option<Upstream<'_>>;
 }
 
 /// Nothing.
@@ -35,19 +35,19 @@ impl Pass for Forward<'_> {
     const WRITES: bool = false;
 
     #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
+    fn memory(&mut self) -> Memory<'_> {
+        Memory::read_only(self.0)
     }
 
     #[inline(always)]
-    fn gradient(&mut self) -> Option<(RowsOut<'_>, Upstream<'_>)> {
+    fn upstream(&self) -> Option<Upstream<'_>> {
         None
     }
 }
 
 /// The gradient is written.
 pub(crate) struct Backward<'a> {
-    pub(crate) rows: RowsOut<'a>,
+    pub(crate) rows: Memory<'a>,
     pub(crate) upstream: Upstream<'a>,
 }
 
@@ -57,12 +57,12 @@ impl Pass for Backward<'_> {
     const WRITES: bool = true;
 
     #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.rows.logits()
+    fn memory(&mut self) -> Memory<'_> {
+        self.rows.reborrow()
     }
 
     #[inline(always)]
-    fn gradient(&mut self) -> Option<(RowsOut<'_>, Upstream<'_>)> {
-        Some((self.rows.reborrow(), self.upstream))
+    fn upstream(&self) -> Option<Upstream<'_>> {
+        Some(self.upstream)
     }
 }

@@ -62,15 +62,16 @@ impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
         partition: &Partition<G::F>,
     ) -> (G::F, G::F) {
         let loss = partition.weighted_loss(g, partition.log_others(g));
-        if let Some((mut out, upstream)) = self.pass.gradient() {
+        if let Some(upstream) = self.pass.upstream() {
             let upstream = upstream.load(s, g, self.rows, &mut self.run, i, count);
+            let mut out = self.pass.memory();
             let row = coefficients(g, partition, g.mul(partition.mass, upstream), upstream);
             g.scatter(
                 upstream,
                 #[inline(always)]
                 |k, _| {
                     let (row, i) = (nth(s, g, row, k), i.wrapping_add(k * S::N));
-                    self.layout.write::<S, P::Cross, K>(s, self.rows, &mut out, &mut self.run, i, count, k, &row);
+                    self.layout.write::<S, P::Cross, K>(s, self.rows, &mut out, &mut self.run, i, count, k, &row, None);
                 },
             );
         }
@@ -98,8 +99,9 @@ impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<
             self.store(s, i, count, s.splat(0.0));
             return (s.splat(0.0), s.splat(1.0));
         }
-        let (rows, x) = (self.rows, self.pass.logits());
-        let partition = self.layout.partition::<S, P::Cross, true, K>(s, rows, x, &mut self.run, i, count, &[]);
+        let (rows, mut memory) = (self.rows, self.pass.memory());
+        let partition =
+            self.layout.partition::<S, P::Cross, true, K>(s, rows, &mut memory, &mut self.run, i, count, &[]);
         self.losses(s, s, i, count, &partition)
     }
 
@@ -113,7 +115,7 @@ impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<
             return (four.splat(0.0), four.splat(1.0));
         }
         let partition =
-            self.layout.four::<S, P::Cross, true, K>(s, self.rows, self.pass.logits(), &mut self.run, i, &[]);
+            self.layout.four::<S, P::Cross, true, K>(s, self.rows, &mut self.pass.memory(), &mut self.run, i, &[]);
         self.losses(s, four, i, S::N, &partition)
     }
 }
@@ -139,19 +141,16 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) {
-        let Self { rows, mut backward } = self;
+        let Self { rows, backward: Backward { rows: mut memory, upstream } } = self;
         let (mut layout, mut run) = (L::new(), rows.grid.start());
         for i in (0..rows.grid.len).step_by(S::N) {
             let count = S::N.min(rows.grid.len - i);
-            let x = backward.logits();
-            let partition = layout.partition::<S, TargetGradient, false, K>(s, &rows, x, &mut run, i, count, &[]);
+            let partition =
+                layout.partition::<S, TargetGradient, false, K>(s, &rows, &mut memory, &mut run, i, count, &[]);
             let log_others = partition.log_others(s);
-            let Some((mut out, upstream)) = backward.gradient() else {
-                return;
-            };
             let upstream = upstream.load(s, s, &rows, &mut run, i, count);
             let row = Coefficients { upstream, ..Coefficients::new(s, &partition, log_others) };
-            layout.write::<S, TargetGradient, K>(s, &rows, &mut out, &mut run, i, count, 0, &row);
+            layout.write::<S, TargetGradient, K>(s, &rows, &mut memory, &mut run, i, count, 0, &row, None);
         }
     }
 }

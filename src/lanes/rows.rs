@@ -1,9 +1,10 @@
 //! Rows of contiguous classes: a lane for each class.
 
 use super::{
-    grid::{Run, first_lanes},
-    map::{Coefficients, RowMap, RowsOut, write_lanes, write_rows},
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, always, small_count},
+    gradient::TargetGradients,
+    grid::{LANE_NUMBERS, Run, first_lanes},
+    map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, small_count},
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
@@ -21,28 +22,55 @@ impl Layout for ByRows {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
+        if keeps::<M, K>(rows, memory) {
+            // The exponentials may take the place of the logits.
+            let logit = rows.pick(s, memory.logits(), run, i, labels);
+            let partition = each_row::<S, CROSS, K>(
+                s,
+                rows,
+                memory.array,
+                run,
+                i,
+                count,
+                #[inline(always)]
+                |[offset, target, out]| {
+                    let x = memory.input.and_then(|x| x.get(offset..offset.wrapping_add(rows.classes)));
+                    let out = memory.data.get_mut(out..out.wrapping_add(rows.classes)).unwrap_or(&mut []);
+                    let mut state = State::new(s);
+                    row_tile::<S, CROSS, true>(s, &mut state, 0, x, out, rows.cross.in_row(s, target));
+                    state.finish(s)
+                },
+            );
+            return Partition { logit, ..partition };
+        }
+        let x = memory.logits();
         let partition = each_row::<S, CROSS, K>(
             s,
             rows,
+            0,
             run,
             i,
             count,
             #[inline(always)]
-            |offset, target| {
-                let cross = always(
-                    #[inline(always)]
-                    |class, delta| rows.cross.of_row(s, target, class, delta),
-                );
+            |[offset, target, _]| {
                 let row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
                 let mut state = State::new(s);
                 for (number, tile) in row.chunks(TILE).enumerate() {
-                    row_tile::<S, CROSS>(s, &mut state, number.wrapping_mul(TILE), tile, cross);
+                    let start = number.wrapping_mul(TILE);
+                    row_tile::<S, CROSS, false>(
+                        s,
+                        &mut state,
+                        start,
+                        Some(tile),
+                        &mut [],
+                        rows.cross.in_row(s, target),
+                    );
                 }
                 state.finish(s)
             },
@@ -56,119 +84,138 @@ impl Layout for ByRows {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        out: &mut RowsOut<'_>,
+        out: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         _number: usize,
         row: &Coefficients<S::F>,
+        targets: Option<&TargetGradients<'_, S::F>>,
     ) {
-        if out.stride == 1 {
-            write_rows::<S, M, K>(s, rows, out, run, i, count, row);
+        if keeps::<M, K>(rows, out) {
+            write_rows::<S, M, true, K>(s, rows, out, run, i, count, row);
+        } else if out.stride == 1 {
+            write_rows::<S, M, false, K>(s, rows, out, run, i, count, row);
         } else {
             write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
+        }
+        if let Some(targets) = targets {
+            targets.write(s, rows, out, run, i);
         }
     }
 }
 
-/// Takes each row by itself: `partition` gets where its logits and targets start, and gives the same in every lane.
+/// Whether the output keeps the exponentials of the logits until they are mapped: where a row is a single tile, so that
+/// all of them are relative to its maximum.
+#[inline(always)]
+fn keeps<M: RowMap, const K: usize>(rows: &Rows<'_, K>, memory: &Memory<'_>) -> bool {
+    M::EXPONENTIALS && memory.stride == 1 && rows.classes <= TILE
+}
+
+/// Takes each row by itself: `partition` gets where its logits, its targets and its part of `array` start, and gives the
+/// same in every lane.
 #[inline(always)]
 pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
+    array: usize,
     run: &mut Run<K>,
     i: usize,
     count: usize,
-    mut partition: impl FnMut(usize, usize) -> Partition<S::F>,
+    mut partition: impl FnMut([usize; 3]) -> Partition<S::F>,
 ) -> Partition<S::F> {
-    let zero = s.to_lanes(s.splat(0.0));
-    let (mut max, mut others, mut cross, mut mass) = (zero, zero, zero, zero);
+    let zero = s.splat(0.0);
+    let mut all = Partition { max: zero, others: zero, cross: zero, mass: zero, logit: zero };
     for l in 0..count.min(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
         let target = if CROSS && rows.cross.target.is_some() { rows.grid.offset(run, TARGET, i) } else { 0 };
-        let row = partition(rows.grid.offset(run, 0, i), target);
-        set(s, &mut max, l, row.max);
-        set(s, &mut others, l, row.others);
+        let row = partition([rows.grid.offset(run, 0, i), target, rows.grid.offset(run, array, i)]);
+        let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l)));
+        all.max = s.select(lane, row.max, all.max);
+        all.others = s.select(lane, row.others, all.others);
         if CROSS {
-            set(s, &mut cross, l, row.cross);
-            set(s, &mut mass, l, row.mass);
+            all.cross = s.select(lane, row.cross, all.cross);
+            all.mass = s.select(lane, row.mass, all.mass);
         }
     }
-    Partition {
-        max: s.from_lanes(max),
-        others: s.from_lanes(others),
-        cross: s.from_lanes(cross),
-        mass: s.from_lanes(mass),
-        logit: s.from_lanes(zero),
-    }
+    all
 }
 
-/// Sets lane `l` to what all lanes of `x` have.
+/// Takes in one tile of a row, its classes from `start` on: `x` or, without it, what is in `out`. With `KEEP` its
+/// exponentials go to `out`.
 #[inline(always)]
-fn set<S: Simd>(s: S, lanes: &mut S::Lanes, l: usize, x: S::F) {
-    if let (Some(lane), Some(&x)) = (lanes.as_mut().get_mut(l), s.to_lanes(x).as_ref().first()) {
-        *lane = x;
-    }
-}
-
-/// Takes in one tile of a row, its classes from `start` on.
-#[inline(always)]
-pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
+pub(crate) fn row_tile<S: Simd, const CROSS: bool, const KEEP: bool>(
     s: S,
     state: &mut State<S::F>,
     start: usize,
-    tile: &[f32],
-    mut cross: impl FnMut(usize, S::F) -> (S::F, S::F) + Copy,
+    x: Option<&[f32]>,
+    out: &mut [f32],
+    mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
 ) {
-    let reference = state.enter::<S, CROSS>(s, start, s.splat(max_of(s, tile)));
+    let max = max_of(s, x.unwrap_or(out));
+    let reference = state.enter::<S, CROSS>(s, start, s.splat(max));
+    let len = x.map_or(out.len(), <[f32]>::len);
     let four = Four(s);
-    let zero = Sums::zero(s);
-    let mut groups = [zero; 4];
+    let (mut groups, mut below) = ([Sums::zero(s); 4], [s.int(0); 4]);
     let count = LANES / S::N;
-    let mut class = start;
-    let chunks = tile.chunks_exact(4 * S::N);
-    let rest = chunks.remainder();
-    for chunk in chunks {
+    let mut done = 0;
+    while done + 4 * S::N <= len {
+        let chunk = x.unwrap_or(out).get(done..).unwrap_or(&[]);
         // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
-        for line in chunk.chunks(LANES) {
-            s.prefetch(line, TILE.min(tile.len()));
+        for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
+            s.prefetch(line, TILE.min(len));
         }
         let d = four.sub(load_four(s, chunk), [reference; 4]);
-        let Term { p, scale, whole, below } = Term::new(four, d);
+        let terms = Term::new(four, d);
+        below = four.int_add(below, terms.below);
         for k in 0..4 {
             let sums = &mut groups[k % count % 4];
-            sums.add(s, Term { p: p[k], scale: scale[k], whole: whole[k], below: below[k] });
+            sums.sum = s.mul_add(terms.p[k], terms.scale[k], sums.sum);
+            let at = done + k * S::N;
             if CROSS {
-                sums.take_cross(s, cross(class, s.neg(d[k])));
+                sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d[k])));
             }
-            class = class.wrapping_add(S::N);
+            if KEEP {
+                s.store_part(terms.whole[k], out.get_mut(at..).unwrap_or(&mut []));
+            }
         }
+        done += 4 * S::N;
     }
-    for (part, k) in rest.chunks(S::N).zip((0..count).cycle()) {
+    let mut group = 0;
+    while done < len {
+        let used = S::N.min(len - done);
+        let part = x.unwrap_or(out).get(done..).unwrap_or(&[]);
         let d = s.sub(s.load_part(part, f32::NEG_INFINITY), reference);
-        let sums = &mut groups[k % 4];
-        sums.take(s, d);
+        let term = Term::new(s, d);
+        let sums = &mut groups[group % count % 4];
+        sums.sum = term.add_to(s, sums.sum);
+        below[0] = s.int_add(below[0], term.below);
         if CROSS {
-            let (term, q) = cross(class, s.neg(d));
-            sums.take_cross(s, (first_lanes(s, term, part.len()), first_lanes(s, q, part.len())));
+            let (term, q) = cross(start.wrapping_add(done), s.neg(d));
+            sums.take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
         }
-        class = class.wrapping_add(S::N);
+        if KEEP {
+            s.store_part(term.whole, out.get_mut(done..).unwrap_or(&mut []));
+        }
+        group += 1;
+        done += S::N;
     }
     let [a, b, c, d] = groups;
     let sums = match count {
         1 => a,
-        2 => a.join::<CROSS>(s, b),
-        _ => a.join::<CROSS>(s, c).join::<CROSS>(s, b.join::<CROSS>(s, d)),
+        2 => a.join::<S, CROSS>(s, b),
+        _ => a.join::<S, CROSS>(s, c).join::<S, CROSS>(s, b.join::<S, CROSS>(s, d)),
     };
     // The lanes behind the end held −∞, which is below the reference.
-    let lanes = tile.len().next_multiple_of(S::N);
+    let lanes = len.next_multiple_of(S::N);
     let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), ..sums };
     if CROSS {
         whole.cross = s.splat(s.reduce_add(sums.cross));
         whole.mass = s.splat(s.reduce_add(sums.mass));
     }
-    let below = s.reduce_add(s.to_float(sums.below));
+    let [a, b, c, d] = below;
+    let below = s.reduce_add(s.to_float(s.int_add(s.int_add(a, b), s.int_add(c, d))));
     state.leave::<S, CROSS>(s, whole, s.splat(small_count(lanes) + below));
 }
 

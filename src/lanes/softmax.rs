@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::{
     grid::{Grid, Run, first_lanes},
-    map::{Coefficients, RowMap, RowsOut, Unmapped},
+    map::{Coefficients, Memory, RowMap, Unmapped},
     math,
     partition::{Cross, Layout, Partition, RowKernel, Rows, run_rows},
     sum::in_lanes,
@@ -62,14 +62,14 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
     fn run<S: Simd, L: Layout>(self, s: S) {
         let rows = self.0.rows();
         let Softmax { input, out, strides, .. } = self.0;
-        let mut out = RowsOut { input, data: out, array: OUT, stride: strides[1] };
+        let mut out = Memory { input, data: out, array: OUT, stride: strides[1] };
         let mut layout = L::new();
         let mut run = rows.grid.start();
         let mut i = 0;
         while i < rows.grid.len {
             let left = rows.grid.len - i;
             if left >= 4 * S::N && S::N > 1 {
-                let partition = layout.four::<S, M, false, 2>(s, &rows, out.logits(), &mut run, i, &[]);
+                let partition = layout.four::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, &[]);
                 let four = Four(s);
                 let row = M::coefficients(four, &partition);
                 for k in 0..4 {
@@ -77,15 +77,25 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
                         #[inline(always)]
                         |x| x[k],
                     );
-                    layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i.wrapping_add(k * S::N), S::N, k, &row);
+                    layout.write::<S, M, 2>(
+                        s,
+                        &rows,
+                        &mut out,
+                        &mut run,
+                        i.wrapping_add(k * S::N),
+                        S::N,
+                        k,
+                        &row,
+                        None,
+                    );
                 }
                 i = i.wrapping_add(4 * S::N);
                 continue;
             }
             let count = S::N.min(left);
-            let partition = layout.partition::<S, M, false, 2>(s, &rows, out.logits(), &mut run, i, count, &[]);
+            let partition = layout.partition::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
             let row = M::coefficients(s, &partition);
-            layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i, count, 0, &row);
+            layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i, count, 0, &row, None);
             i = i.wrapping_add(count);
         }
     }
@@ -245,7 +255,8 @@ impl RowKernel for LogSumExp<'_> {
     fn run<S: Simd, L: Layout>(self, s: S) -> f32 {
         let Self { rows, x } = self;
         let mut run = rows.grid.start();
-        let partition = L::new().partition::<S, Unmapped, false, 1>(s, &rows, x, &mut run, 0, 1, &[]);
+        let mut memory = Memory::read_only(x);
+        let partition = L::new().partition::<S, Unmapped, false, 1>(s, &rows, &mut memory, &mut run, 0, 1, &[]);
         let first = |x: S::F| s.to_lanes(x).as_ref().first().copied();
         match (first(partition.max), first(partition.others)) {
             // One value for the whole row.

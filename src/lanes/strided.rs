@@ -2,9 +2,9 @@
 
 use super::{
     direct::Direct,
-    grid::Run,
-    map::RowMap,
-    partition::{Layout, Partition, Rows, SHORT, State, TILE, always},
+    grid::{Run, gather},
+    map::{Memory, RowMap},
+    partition::{Layout, Partition, Rows, SHORT, State, TILE},
     rows::{each_row, row_tile},
 };
 use crate::simd::Simd;
@@ -25,49 +25,35 @@ impl Layout for Strided {
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
-        x: &[f32],
+        memory: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes < SHORT {
-            return Direct.partition::<S, M, CROSS, K>(s, rows, x, run, i, count, labels);
+            return Direct.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels);
         }
-        let buffer = &mut self.tile;
+        let (x, buffer) = (memory.logits(), &mut self.tile);
         let partition = each_row::<S, CROSS, K>(
             s,
             rows,
+            0,
             run,
             i,
             count,
             #[inline(always)]
-            |offset, target| {
-                let cross = always(
-                    #[inline(always)]
-                    |class, delta| rows.cross.of_row(s, target, class, delta),
-                );
+            |[offset, target, _]| {
                 let mut state = State::new(s);
                 for start in (0..rows.classes).step_by(TILE) {
                     let tile = buffer.get_mut(..TILE.min(rows.classes - start)).unwrap_or(&mut []);
-                    gather(x, offset, rows.stride, start, tile);
-                    row_tile::<S, CROSS>(s, &mut state, start, tile, cross);
+                    let at = offset.wrapping_add_signed(rows.stride.wrapping_mul(start.cast_signed()));
+                    gather(x, at, rows.stride, tile);
+                    row_tile::<S, CROSS, false>(s, &mut state, start, None, tile, rows.cross.in_row(s, target));
                 }
                 state.finish(s)
             },
         );
         Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
-    }
-}
-
-/// The elements of a row from class `start` on, at any stride.
-#[inline(never)]
-pub(crate) fn gather(data: &[f32], offset: usize, stride: isize, start: usize, out: &mut [f32]) {
-    let mut at = offset.wrapping_add_signed(stride.wrapping_mul(start.cast_signed()));
-    for out in out {
-        if let Some(&x) = data.get(at) {
-            *out = x;
-        }
-        at = at.wrapping_add_signed(stride);
     }
 }

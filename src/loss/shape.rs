@@ -8,7 +8,7 @@ use crate::{
         classes::OUT,
         gradient::Upstream,
         grid::{Axes, Grid},
-        map::RowsOut,
+        map::Memory,
         partition::TARGET,
         pass::{BACKWARD, Backward, GRADIENT, UPSTREAM},
     },
@@ -147,5 +147,5 @@ pub(crate) fn backward<'a, const D: usize>(
     upstream: Upstream<'a>,
 ) -> Backward<'a> {
     let (input, data) = gradient.into_data();
-    Backward { rows: RowsOut { input, data, array: GRADIENT, stride }, upstream }
+    Backward { rows: Memory { input, data, array: GRADIENT, stride }, upstream }
 }

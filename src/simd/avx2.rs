@@ -235,6 +235,22 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
 
     #[inline(always)]
+    fn stream(self, x: __m256, out: &mut [f32]) {
+        let out = match out.first_chunk_mut::<8>() {
+            Some(whole) if whole.as_ptr().cast::<__m256>().is_aligned() => whole,
+            _ => return self.store_part(x, out),
+        };
+        // SAFETY: `self` proves AVX2; eight floats are written to an array of eight, which is aligned for it. `settle` comes
+        // before anything that depends on the order of writes.
+        unsafe { _mm256_stream_ps(out.as_mut_ptr(), x) }
+    }
+    #[inline(always)]
+    fn settle(self) {
+        // SAFETY: SSE is part of what `self` proves.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     fn load_transposed(self, x: &[f32], step: usize) -> Option<[__m256; 4]> {
         if step.checked_mul(7)?.checked_add(4)? > x.len() {
             return None;

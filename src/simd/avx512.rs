@@ -227,6 +227,22 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
 
     #[inline(always)]
+    fn stream(self, x: __m512, out: &mut [f32]) {
+        let out = match out.first_chunk_mut::<16>() {
+            Some(whole) if whole.as_ptr().cast::<__m512>().is_aligned() => whole,
+            _ => return self.store_part(x, out),
+        };
+        // SAFETY: `self` proves AVX-512; sixteen floats are written to an array of sixteen, which is aligned for it.
+        // `settle` comes before anything that depends on the order of writes.
+        unsafe { _mm512_stream_ps(out.as_mut_ptr(), x) }
+    }
+    #[inline(always)]
+    fn settle(self) {
+        // SAFETY: SSE is part of what `self` proves.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     fn load_transposed(self, x: &[f32], step: usize) -> Option<[__m512; 4]> {
         if step.checked_mul(15)?.checked_add(4)? > x.len() {
             return None;

@@ -121,9 +121,34 @@ pub(crate) trait Simd: Ops {
     fn load(self, block: &Block, group: usize) -> Self::F;
     /// The first `N` elements, `pad` where there are fewer.
     fn load_part(self, x: &[f32], pad: f32) -> Self::F;
+    /// `N` elements from `offset` on that are `step` apart; `None` if they are not all in `x`.
+    #[inline(always)]
+    fn load_strided(self, x: &[f32], offset: usize, step: isize) -> Option<Self::F> {
+        let last = offset.checked_add_signed(step.checked_mul((Self::N - 1).cast_signed())?)?;
+        if offset.max(last) >= x.len() {
+            return None;
+        }
+        let mut lanes = self.to_lanes(self.splat(0.0));
+        for (l, lane) in (0_isize..).zip(lanes.as_mut()) {
+            // SAFETY: the first and the last of these indices are in `x`, and each of the `N` lies between them. No product
+            // wraps, since that of the last one does not.
+            *lane = unsafe { *x.get_unchecked(offset.wrapping_add_signed(l.wrapping_mul(step))) };
+        }
+        Some(self.from_lanes(lanes))
+    }
     fn store(self, x: Self::F, block: &mut Block, group: usize);
     /// Stores as many lanes as `out` has room for.
     fn store_part(self, x: Self::F, out: &mut [f32]);
+
+    /// As [`Simd::store_part`] for memory that is not read soon: past the caches where the place allows it. What is written
+    /// so must be [settled](Simd::settle).
+    #[inline(always)]
+    fn stream(self, x: Self::F, out: &mut [f32]) {
+        self.store_part(x, out);
+    }
+    /// Puts all that was [streamed](Simd::stream) before what is written from now on.
+    #[inline(always)]
+    fn settle(self) {}
 
     /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
     /// row. `None` if `x` ends before that.
