@@ -74,7 +74,8 @@ impl Layout for Columns {
         _number: usize,
         row: &Coefficients<S::F>,
     ) {
-        if rows.classes > BLOCKS {
+        // Of more classes the panel does not hold four vectors, and may have gone on to the rows that come next.
+        if rows.classes > BLOCKS / WIDTH {
             return write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
         }
         let number = i.wrapping_sub(self.start) / S::N;
