@@ -19,9 +19,15 @@
 //! assert!((mean - 0.5224).abs() < 1e-4);
 //! # Ok::<(), losslanes::Error>(())
 //! ```
+//!
+//! The feature `rayon` adds `Backend::parallel`: batches on several threads, with the same bits. It needs `std`; nothing
+//! else does.
 #![no_std]
 #![doc(test(attr(deny(warnings))))]
 #![deny(unsafe_code)]
+
+#[cfg(feature = "rayon")]
+extern crate std;
 
 mod error;
 pub mod kernels;

@@ -63,6 +63,18 @@ fn binary_losses() {
     }
 }
 
+/// Many pixels of more classes than fit the cache's share of four vectors, or of one.
+#[test]
+fn losses_over_deep_planes() {
+    let mut random = Random::new(18);
+    for classes_in_planes in [64, 65, 100, 200, 257] {
+        let shape = [1, classes_in_planes, 70];
+        classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS).assert_same_bits();
+        classes(&mut random, Loss::CrossEntropy, &shape, Options::NONE).assert_same_bits();
+        kernels::assert_same_bits(&Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0)));
+    }
+}
+
 /// Logits of every size, in rows where the maximum comes early or late.
 #[test]
 fn wide_logits() {

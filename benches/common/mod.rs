@@ -161,6 +161,8 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "ce_grad/256x32000", grad, [256, 32000], RowMajor, 0.40);
     add(group, "ce_grad/64x128256", grad, [64, 128_256], RowMajor, 0.40);
     add(group, "ce_grad/nchw", grad, [2, 21], RowMajor, 0.50);
+    add(group, "ce_grad_transposed/8192x100", grad, [8192, 100], Transposed, 0.0);
+    add(group, "ce_grad_step2/65536x10", grad, [65536, 10], Step2, 0.0);
 
     let group = "binary";
     add(group, "bce_logits/10", logits, [1, 10], RowMajor, 0.0);
@@ -173,7 +175,11 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "bce_logits_transposed/100000", logits, [1000, 100], Transposed, 0.0);
     add(group, "bce/10", Work::Bce, [1, 10], RowMajor, 0.0);
     add(group, "bce/100000", Work::Bce, [1, 100_000], RowMajor, 0.60);
+    add(group, "bce_step2/100000", Work::Bce, [1, 100_000], Step2, 0.0);
+    add(group, "bce_logits_grad/10", Work::BceWithLogitsGrad, [1, 10], RowMajor, 0.0);
     add(group, "bce_logits_grad/100000", Work::BceWithLogitsGrad, [1, 100_000], RowMajor, 0.60);
+    add(group, "bce_logits_grad_step2/100000", Work::BceWithLogitsGrad, [1, 100_000], Step2, 0.0);
+    add(group, "bce_grad/10", Work::BceGrad, [1, 10], RowMajor, 0.0);
     add(group, "bce_grad/100000", Work::BceGrad, [1, 100_000], RowMajor, 0.80);
 
     let group = "kernels";
@@ -190,6 +196,7 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "softmax/100x1000", softmax, [100, 1000], RowMajor, 0.21);
     add(group, "softmax/10000x10", softmax, [10_000, 10], RowMajor, 0.0);
     add(group, "softmax_transposed/100x1000", softmax, [100, 1000], Transposed, 0.0);
+    add(group, "log_softmax/1x10", log_softmax, [1, 10], RowMajor, 0.0);
     add(group, "log_softmax/1x1000", log_softmax, [1, 1000], RowMajor, 0.20);
     add(group, "log_softmax/100x1000", log_softmax, [100, 1000], RowMajor, 0.20);
     add(group, "log_softmax/10000x10", log_softmax, [10_000, 10], RowMajor, 0.0);

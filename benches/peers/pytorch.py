@@ -1,16 +1,20 @@
-"""PyTorch, eager and compiled, on one thread: ns per element of the benchmarks' cases, the shortest of many calls.
+"""The table of `cargo run`, with PyTorch, eager and compiled, on one thread: ns per element, the shortest of many calls.
 
     pip install torch==2.15.0 numpy                        # in a virtual environment; compiling needs g++
     taskset -c 1 python benches/peers/pytorch.py           # everything, in some minutes
     SECONDS=1 taskset -c 1 python benches/peers/pytorch.py ce_grad/ softmax    # some cases, less noise
 
-A case `…_grad` is the loss and its gradient with respect to the input. Results are compared with those in float64. The
-data have the distribution of the benchmarks', not the same bits. (As `torch.py`, this file would be what it imports.)
+First runs the Rust table, on the same core and with the same words as arguments, so that the ratio to losslanes is that of
+one run. A case `…_grad` is the loss and its gradient with respect to the input. Results are compared with those in
+float64. The data have the distribution of the benchmarks', not the same bits. (As `torch.py`, this file would be what it
+imports.)
 """
 
 import os
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 # Before torch is imported, which reads them.
 os.environ.update(OMP_NUM_THREADS="1", TORCHINDUCTOR_COMPILE_THREADS="1")
@@ -73,6 +77,7 @@ KERNELS = {
     "exp/100000": (torch.exp, only_logits, (1, 100_000)),
     "sigmoid/100000": (torch.sigmoid, only_logits, (1, 100_000)),
     "softplus/100000": (F.softplus, only_logits, (1, 100_000)),
+    "log_sigmoid/100000": (F.logsigmoid, only_logits, (1, 100_000)),
     "softmax/1x1000": (softmax, only_logits, (1, 1000)),
     "softmax/100x1000": (softmax, only_logits, (100, 1000)),
     "log_softmax/1x1000": (log_softmax, only_logits, (1, 1000)),
@@ -94,11 +99,12 @@ def forward(function):
 
 
 def cases():
-    for name, (function, data, shape) in (LOSSES | KERNELS).items():
-        yield name, function, forward, data(*shape)
+    """By name: what is computed, how, and the arguments' kind and shape."""
+    grad = {}
     for name, (function, data, shape) in LOSSES.items():
         group, size = name.split("/")
-        yield f"{group}_grad/{size}", function, with_grad, data(*shape)
+        grad[f"{group}_grad/{size}"] = function, with_grad, data, shape
+    return grad | {name: (function, forward, data, shape) for name, (function, data, shape) in (LOSSES | KERNELS).items()}
 
 
 def right(results, expected):
@@ -125,30 +131,43 @@ def batch(run, arguments, calls):
     return time.process_time_ns() - start
 
 
-def cell(function, mode, arguments, expected):
-    run = mode(function)
-    # The first call compiles.
-    if not right(run(*arguments), expected):
-        return "wrong"
-    return f"{shortest(run, arguments) / arguments[0].numel():.3f}"
+def times(function, mode, arguments):
+    """Eager and compiled; None where a result is wrong."""
+    double = [x.double() if x.is_floating_point() else x for x in arguments]
+    expected = mode(function)(*double)
+    # One compiled function for each shape.
+    torch.compiler.reset()
+    for function in (function, torch.compile(function, dynamic=False)):
+        run = mode(function)
+        # The first call compiles.
+        yield shortest(run, arguments) / arguments[0].numel() if right(run(*arguments), expected) else None
+
+
+def rust_table(words):
+    """The lines of the table of `cargo run`: its head, and the others by their case."""
+    command = ["cargo", "run", "--quiet", "--release", "--features", "burn", "--", "--seconds", str(SECONDS), *words]
+    done = subprocess.run(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, check=True)
+    head, rule, *lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    return head, rule, {line.split("|")[1].strip(): line for line in lines}
+
+
+def cell(time, base):
+    text = "wrong" if time is None else f"{time:.3f} ({time / base:.1f}×)"
+    return f" {text:>15} |"
 
 
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
     words = sys.argv[1:]
-    print(f"ns per element, the shortest of many calls; one thread; torch {torch.__version__}\n")
-    print(f"{'':22} {'eager':>10} {'compiled':>10}", flush=True)
-    for name, function, mode, arguments in cases():
-        if words and not any(word in name for word in words):
-            continue
-        double = [x.double() if x.is_floating_point() else x for x in arguments]
-        expected = mode(function)(*double)
-        # One compiled function for each shape.
-        torch.compiler.reset()
-        compiled = torch.compile(function, dynamic=False)
-        cells = [cell(f, mode, arguments, expected) for f in (function, compiled)]
-        print(f"{name:22} {cells[0]:>10} {cells[1]:>10}", flush=True)
+    head, rule, lines = rust_table(words)
+    print(f"ns per element on one thread (× the time of losslanes); torch {torch.__version__}\n")
+    print(head + "".join(f" {name:>15} |" for name in ("PyTorch", "compiled")))
+    print(rule + 2 * f" {'---:':>15} |", flush=True)
+    for name, line in lines.items():
+        function, mode, data, shape = cases()[name]
+        base = float(line.split("|")[2])
+        print(line + "".join(cell(time, base) for time in times(function, mode, data(*shape))), flush=True)
 
 
 if __name__ == "__main__":

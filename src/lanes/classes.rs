@@ -23,13 +23,14 @@ pub(crate) const OUT: usize = 2;
 pub(crate) const IGNORED: usize = usize::MAX;
 
 /// Class indices of any integer type, one for each row.
-pub trait Labels {
+pub trait Labels: Sync {
     /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Returns whether
     /// any is ignored; fails with the position and the value of the first that is neither.
     fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<bool, (usize, i128)>;
 }
 
 /// Each row's target class and its weight.
+#[derive(Clone, Copy)]
 pub(crate) struct ClassTargets<'a> {
     pub(crate) labels: &'a dyn Labels,
     /// A weight for each class.
@@ -52,10 +53,12 @@ impl ClassTargets<'_> {
             let first = i.wrapping_add(done);
             let count = grid.seek(run, first).min(rest.len());
             let part = rest.get_mut(..count).unwrap_or(&mut []);
-            ignored |= self
-                .labels
-                .read(grid.offset(run, TARGET, first), grid.steps[TARGET], part)
-                .map_err(|(at, target)| Error::TargetOutOfRange { index: first.wrapping_add(at), target, classes })?;
+            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.steps[TARGET], part).map_err(
+                |(at, target)| {
+                    let index = grid.first.wrapping_add(first).wrapping_add(at);
+                    Error::TargetOutOfRange { index, target, classes }
+                },
+            )?;
             done = done.wrapping_add(count);
         }
         Ok(ignored)

@@ -76,7 +76,8 @@ impl Layout for Columns {
         row: &Coefficients<S::F>,
         targets: Option<&TargetGradients<'_, S::F>>,
     ) {
-        if rows.classes > BLOCKS {
+        // Of more classes the panel does not hold four vectors, and may have gone on to the rows that come next.
+        if rows.classes > BLOCKS / WIDTH {
             return Direct.write::<S, M, K>(s, rows, out, run, i, count, number, row, targets);
         }
         let targets = targets.map(

@@ -1,5 +1,8 @@
 //! Several arrays of one shape, walked together in row-major order.
 
+#[cfg(feature = "rayon")]
+use std::vec::Vec;
+
 use crate::{
     simd::{LANES, Simd},
     view::Layout,
@@ -17,6 +20,8 @@ pub(crate) struct Grid<'a, const K: usize> {
     pub(crate) steps: [isize; K],
     /// Where each array starts.
     offsets: [usize; K],
+    /// The element of the whole that is element 0 here; not 0 in what [`Grid::split_at`] cuts off.
+    pub(crate) first: usize,
     /// The number of elements.
     pub(crate) len: usize,
 }
@@ -121,16 +126,17 @@ impl<const D: usize, const K: usize> Axes<D, K> {
             run,
             steps: self.strides.each_ref().map(|strides| strides.get(shape.len()).copied().unwrap_or(0)),
             offsets: self.offsets,
+            first: 0,
             len,
         })
     }
 }
 
 impl<const K: usize> Grid<'_, K> {
-    /// The run that is before all others, for a first [`Grid::seek`].
+    /// The run of element 0, for a first [`Grid::seek`].
     #[inline(always)]
     pub(crate) fn start(&self) -> Run<K> {
-        Run { first: 0, len: self.run, bases: self.offsets }
+        if self.first == 0 { Run { first: 0, len: self.run, bases: self.offsets } } else { self.find(0) }
     }
 
     /// Whether all elements are in one run, in which each array is contiguous or a single number.
@@ -142,7 +148,7 @@ impl<const K: usize> Grid<'_, K> {
     /// Array `k` of a flat grid.
     #[inline]
     pub(crate) fn flat<'d>(&self, k: usize, data: &'d [f32]) -> FlatArray<'d> {
-        let from = data.get(self.offsets[k]..).unwrap_or(&[]);
+        let from = data.get(self.offset(&self.start(), k, 0)..).unwrap_or(&[]);
         match (self.steps[k], from.first()) {
             (0, Some(&x)) => FlatArray::Same(x),
             _ => FlatArray::Run(from.get(..self.len).unwrap_or(&[])),
@@ -152,7 +158,7 @@ impl<const K: usize> Grid<'_, K> {
     /// Array `k` of a flat grid, to be written; nothing where there is none.
     #[inline]
     pub(crate) fn flat_mut<'d>(&self, k: usize, data: Option<&'d mut [f32]>) -> Option<&'d mut [f32]> {
-        let offset = *self.offsets.get(k)?;
+        let offset = self.offset(&self.start(), k, 0);
         data?.get_mut(offset..offset.wrapping_add(self.len))
     }
 
@@ -184,8 +190,9 @@ impl<const K: usize> Grid<'_, K> {
     /// The run with element `i`. Views are checked, so that no index wraps on the way to an element.
     #[inline(never)]
     fn find(&self, i: usize) -> Run<K> {
-        let mut number = i.checked_div(self.run).unwrap_or(0);
-        let mut run = Run { first: number.wrapping_mul(self.run), len: self.run, bases: self.offsets };
+        let mut number = self.first.wrapping_add(i).checked_div(self.run).unwrap_or(0);
+        let first = number.wrapping_mul(self.run).wrapping_sub(self.first);
+        let mut run = Run { first, len: self.run, bases: self.offsets };
         for (axis, &extent) in self.shape.iter().enumerate().rev() {
             let index = number.checked_rem(extent).unwrap_or(0).cast_signed();
             number = number.checked_div(extent).unwrap_or(0);
@@ -298,6 +305,87 @@ impl<const K: usize> Grid<'_, K> {
             scatter(data, offset, self.step(k), rest.get(..count).unwrap_or(&[]));
             done = done.wrapping_add(count);
         }
+    }
+}
+
+/// What it takes to share the elements out among threads: see [`super::parallel`].
+#[cfg(feature = "rayon")]
+impl<'a, const K: usize> Grid<'a, K> {
+    /// The elements before `middle`, and the others.
+    pub(crate) fn split_at(self, middle: usize) -> (Self, Self) {
+        let rest = self.len.saturating_sub(middle);
+        (
+            Self { len: self.len.wrapping_sub(rest), ..self },
+            Self { first: self.first.wrapping_add(middle), len: rest, ..self },
+        )
+    }
+
+    /// Where array `k` has element 0.
+    pub(crate) fn first_offset(&self, k: usize) -> usize {
+        self.offset(&self.start(), k, 0)
+    }
+
+    /// The array `k` begins `by` elements further on in its memory now.
+    pub(crate) fn advance(&mut self, k: usize, by: usize) {
+        if let Some(offset) = self.offsets.get_mut(k) {
+            // A wrap here is undone on the way to every element of this part.
+            *offset = offset.wrapping_sub(by);
+        }
+    }
+
+    /// Whether the elements of array `k` follow each other in memory, each before the next one, and so does all that is at
+    /// most `reach` behind it: each stride exceeds the reach of the shorter ones.
+    pub(crate) fn is_ascending(&self, k: usize, reach: usize) -> bool {
+        let outer = self.strides.get(k).copied().unwrap_or(&[]);
+        let axes = self.shape.iter().copied().zip(outer.iter().copied()).chain([(self.run, self.step(k))]);
+        let mut reach = reach;
+        axes.rev().filter(|&(extent, _)| extent > 1).all(|(extent, stride)| {
+            let ascends = usize::try_from(stride).is_ok_and(|stride| stride > reach);
+            reach = reach.saturating_add((extent - 1).saturating_mul(stride.unsigned_abs()));
+            ascends
+        })
+    }
+
+    /// Where in array `k` the runs of all elements start, each with the number of its first element, and their length. `None`
+    /// unless a run is contiguous.
+    pub(crate) fn runs(&self, k: usize) -> Option<(impl Iterator<Item = (usize, usize)>, usize)> {
+        let start = move |i| {
+            let run = self.find(i);
+            (i, self.offset(&run, k, i))
+        };
+        (self.step(k) == 1 && self.run > 0).then_some(((0..self.len).step_by(self.run.max(1)).map(start), self.run))
+    }
+
+    /// Strides along the outer axes of an array without gaps.
+    pub(crate) fn row_major(&self) -> Vec<isize> {
+        let mut stride = self.run.cast_signed();
+        let mut strides: Vec<_> = self
+            .shape
+            .iter()
+            .rev()
+            .map(|&extent| {
+                let inner = stride;
+                stride = stride.wrapping_mul(extent.cast_signed());
+                inner
+            })
+            .collect();
+        strides.reverse();
+        strides
+    }
+
+    /// The array `k` has element 0 at the start of its memory now, and all others right behind it. The strides are those of
+    /// [`Grid::row_major`].
+    pub(crate) fn pack<'s>(self, k: usize, strides: &'s [isize]) -> Grid<'s, K>
+    where
+        'a: 's,
+    {
+        let mut packed: Grid<'s, K> = self;
+        if let (Some(outer), Some(step), Some(offset)) =
+            (packed.strides.get_mut(k), packed.steps.get_mut(k), packed.offsets.get_mut(k))
+        {
+            (*outer, *step, *offset) = (strides, 1, 0_usize.wrapping_sub(self.first));
+        }
+        packed
     }
 }
 

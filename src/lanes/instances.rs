@@ -10,38 +10,46 @@ use super::{
 };
 use crate::simd::{Backend, Compiled};
 
+/// Kernels, and the function of [`parallel`](super::parallel) that shares them out, if any.
 macro_rules! instances {
-    ($($kernel:ty;)*) => {$(
+    ($($kernel:ty $(: $share:ident)?;)*) => {$(
         impl Compiled for $kernel {
             #[inline(never)]
             fn run_on(self, backend: Backend) -> Self::Output {
                 backend.dispatch(self)
             }
+
+            $(
+                #[cfg(feature = "rayon")]
+                fn run_parallel(self, backend: Backend) -> Self::Output {
+                    super::parallel::$share(self, backend)
+                }
+            )?
         }
     )*};
 }
 
 instances! {
-    ClassCrossEntropy<'_, Forward<'_>, FORWARD>;
-    ClassCrossEntropy<'_, Backward<'_>, BACKWARD>;
-    NegativeLogLikelihood<'_, Forward<'_>, FORWARD>;
-    NegativeLogLikelihood<'_, Backward<'_>, BACKWARD>;
-    ProbabilityCrossEntropy<'_, Forward<'_>, FORWARD>;
-    ProbabilityCrossEntropy<'_, Backward<'_>, BACKWARD>;
-    ProbabilityGradient<'_, BACKWARD>;
-    Binary<'_, elements::Probabilities, { elements::FORWARD }>;
-    Binary<'_, elements::Probabilities, { elements::BACKWARD }>;
-    Binary<'_, elements::Logits, { elements::FORWARD }>;
-    Binary<'_, elements::Logits, { elements::BACKWARD }>;
-    Derive<'_, elements::ProbabilitiesByTarget>;
-    Derive<'_, elements::LogitsByTarget>;
-    Derive<'_, elements::LogitsTwice>;
-    Map<'_, elements::Exp>;
-    Map<'_, elements::Ln>;
-    Map<'_, elements::Sigmoid>;
-    Map<'_, elements::LogSigmoid>;
-    Map<'_, elements::Softplus>;
-    Softmax<'_>;
+    ClassCrossEntropy<'_, Forward<'_>, FORWARD>: run;
+    ClassCrossEntropy<'_, Backward<'_>, BACKWARD>: run_rows;
+    NegativeLogLikelihood<'_, Forward<'_>, FORWARD>: run;
+    NegativeLogLikelihood<'_, Backward<'_>, BACKWARD>: run_rows;
+    ProbabilityCrossEntropy<'_, Forward<'_>, FORWARD>: run;
+    ProbabilityCrossEntropy<'_, Backward<'_>, BACKWARD>: run_rows;
+    ProbabilityGradient<'_, BACKWARD>: run_rows;
+    Binary<'_, elements::Probabilities, { elements::FORWARD }>: run;
+    Binary<'_, elements::Probabilities, { elements::BACKWARD }>: run;
+    Binary<'_, elements::Logits, { elements::FORWARD }>: run;
+    Binary<'_, elements::Logits, { elements::BACKWARD }>: run;
+    Derive<'_, elements::ProbabilitiesByTarget>: run;
+    Derive<'_, elements::LogitsByTarget>: run;
+    Derive<'_, elements::LogitsTwice>: run;
+    Map<'_, elements::Exp>: run;
+    Map<'_, elements::Ln>: run;
+    Map<'_, elements::Sigmoid>: run;
+    Map<'_, elements::LogSigmoid>: run;
+    Map<'_, elements::Softplus>: run;
+    Softmax<'_>: run_rows;
     Max<'_>;
     ExpSum<'_>;
     LogSumExp<'_>;

@@ -12,6 +12,8 @@ pub(crate) mod map;
 pub(crate) mod math;
 mod packed;
 mod panel;
+#[cfg(feature = "rayon")]
+mod parallel;
 pub(crate) mod partition;
 pub(crate) mod pass;
 pub(crate) mod probabilities;

@@ -12,7 +12,7 @@ use super::{
 use crate::simd::{Four, Kernel, LANES, Ops, Simd};
 
 /// The output's place in the grid.
-const OUT: usize = 1;
+pub(crate) const OUT: usize = 1;
 
 /// Softmax, or its logarithm, of each row of array 0 into array 1; without an input, in place.
 pub(crate) struct Softmax<'a> {
@@ -40,7 +40,7 @@ impl Kernel for Softmax<'_> {
 }
 
 impl<'a> Softmax<'a> {
-    fn rows(&self) -> Rows<'a, 2> {
+    pub(crate) fn rows(&self) -> Rows<'a, 2> {
         Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: Cross::NONE }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     backward::{Gradient, Of, element_gradients},
-    binary::Arguments,
+    binary::{Arguments, element_losses},
 };
 use crate::{Backend, Error, Total, View, ViewMut, lanes::elements};
 
@@ -62,50 +62,8 @@ impl<'a, const D: usize> BceLoss<'a, D> {
         Self { backend: Some(backend), ..self }
     }
 
-    /// The loss of each element, into `out`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShapeMismatch`] for an argument that does not have the input's shape; `out` is as it was then.
-    /// [`Error::ProbabilityOutOfRange`] for an input outside of [0, 1]; `out` may be partly written then.
-    #[inline]
-    pub fn none(
-        self,
-        input: View<'_, f32, D>,
-        target: View<'_, f32, D>,
-        out: ViewMut<'_, f32, D>,
-    ) -> Result<(), Error> {
-        self.run(input, target, Some(out)).map(drop)
-    }
-
-    /// The sum of the losses.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn sum(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
-        self.total(input, target).map(Total::sum)
-    }
-
-    /// The sum of the losses divided by the number of elements; NaN if there are none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn mean(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
-        self.total(input, target).map(Total::mean)
-    }
-
-    /// The sum with its denominator, to be merged with others.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn total(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<Total, Error> {
-        self.run(input, target, None)
+    element_losses! {
+        /// [`Error::ProbabilityOutOfRange`] for an input outside of [0, 1]; `out` may be partly written then.
     }
 
     element_gradients!();

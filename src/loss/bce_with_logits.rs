@@ -2,7 +2,7 @@
 
 use super::{
     backward::{Gradient, Of, element_gradients},
-    binary::Arguments,
+    binary::{Arguments, element_losses},
     shape::check,
 };
 use crate::{Backend, Error, Total, View, ViewMut, error::Argument, lanes::elements};
@@ -68,50 +68,7 @@ impl<'a, const D: usize> BceWithLogitsLoss<'a, D> {
         Self { backend: Some(backend), ..self }
     }
 
-    /// The loss of each element, into `out`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShapeMismatch`] for an argument that does not have the logits' shape; `out` is as it was then.
-    #[inline]
-    pub fn none(
-        self,
-        logits: View<'_, f32, D>,
-        target: View<'_, f32, D>,
-        out: ViewMut<'_, f32, D>,
-    ) -> Result<(), Error> {
-        self.run(logits, target, Some(out)).map(drop)
-    }
-
-    /// The sum of the losses.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn sum(self, logits: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
-        self.total(logits, target).map(Total::sum)
-    }
-
-    /// The sum of the losses divided by the number of elements; NaN if there are none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn mean(self, logits: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
-        self.total(logits, target).map(Total::mean)
-    }
-
-    /// The sum with its denominator, to be merged with others.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn total(self, logits: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<Total, Error> {
-        self.run(logits, target, None)
-    }
+    element_losses!();
 
     element_gradients!();
 

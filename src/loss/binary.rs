@@ -162,3 +162,56 @@ fn refused<const K: usize>(grid: &Grid<'_, K>, input: &[f32]) -> Error {
     let (index, value) = grid.find_element(INPUT, input, refused).unwrap_or_default();
     Error::ProbabilityOutOfRange { index, value }
 }
+
+/// The methods of a binary loss without a gradient. The attributes are what else its errors are.
+macro_rules! element_losses {
+    ($(#[$errors:meta])*) => {
+        /// The loss of each element, into `out`.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::ShapeMismatch`] for an argument that does not have the input's shape; `out` is as it was then.
+        $(#[$errors])*
+        #[inline]
+        pub fn none(
+            self,
+            input: View<'_, f32, D>,
+            target: View<'_, f32, D>,
+            out: ViewMut<'_, f32, D>,
+        ) -> Result<(), Error> {
+            self.run(input, target, Some(out)).map(drop)
+        }
+
+        /// The sum of the losses.
+        ///
+        /// # Errors
+        ///
+        /// As [`Self::none`].
+        #[inline]
+        pub fn sum(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
+            self.total(input, target).map(Total::sum)
+        }
+
+        /// The sum of the losses divided by the number of elements; NaN if there are none.
+        ///
+        /// # Errors
+        ///
+        /// As [`Self::none`].
+        #[inline]
+        pub fn mean(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<f32, Error> {
+            self.total(input, target).map(Total::mean)
+        }
+
+        /// The sum with its denominator, to be merged with others.
+        ///
+        /// # Errors
+        ///
+        /// As [`Self::none`].
+        #[inline]
+        pub fn total(self, input: View<'_, f32, D>, target: View<'_, f32, D>) -> Result<Total, Error> {
+            self.run(input, target, None)
+        }
+    };
+}
+
+pub(crate) use element_losses;

@@ -17,6 +17,15 @@ pub(crate) trait Kernel {
 pub(crate) trait Compiled: Kernel {
     /// Not generic in any implementation, and `#[inline(never)]`.
     fn run_on(self, backend: Backend) -> Self::Output;
+
+    /// The same on several threads, where it can be shared out.
+    #[cfg(feature = "rayon")]
+    fn run_parallel(self, backend: Backend) -> Self::Output
+    where
+        Self: Sized,
+    {
+        self.run_on(backend)
+    }
 }
 
 /// A set of instructions.
@@ -63,11 +72,22 @@ impl Isa {
 pub struct Backend {
     isa: Isa,
     fused: bool,
+    #[cfg(feature = "rayon")]
+    parallel: bool,
 }
 
 impl Backend {
     /// One lane at a time, in the portable arithmetic: exists on every target.
-    pub const SCALAR: Self = Self { isa: Isa::Scalar, fused: false };
+    pub const SCALAR: Self = Self::new(Isa::Scalar, false);
+
+    const fn new(isa: Isa, fused: bool) -> Self {
+        Self {
+            isa,
+            fused,
+            #[cfg(feature = "rayon")]
+            parallel: false,
+        }
+    }
 
     /// The fastest backend of this CPU. Cheap enough for every call.
     #[inline]
@@ -82,16 +102,15 @@ impl Backend {
         } else {
             Isa::Scalar
         };
-        Self { isa, fused: has_fma(isa) }
+        Self::new(isa, has_fma(isa))
     }
 
     /// All that this CPU can run: every set of instructions, in the arithmetics that it has.
     pub fn available() -> impl Iterator<Item = Self> + Clone {
-        Isa::ALL.into_iter().filter(|&isa| has(isa)).flat_map(|isa| {
-            let portable = Self { isa, fused: false };
-            let fused = Self { isa, fused: true };
-            core::iter::once(portable).chain(has_fma(isa).then_some(fused))
-        })
+        Isa::ALL
+            .into_iter()
+            .filter(|&isa| has(isa))
+            .flat_map(|isa| core::iter::once(Self::new(isa, false)).chain(has_fma(isa).then_some(Self::new(isa, true))))
     }
 
     /// The same instructions in the portable arithmetic, which gives the same bits on every CPU.
@@ -99,6 +118,44 @@ impl Backend {
     #[must_use]
     pub const fn portable(self) -> Self {
         Self { fused: false, ..self }
+    }
+
+    /// The same on several threads: those of the pool that the caller is in, or else of rayon's global one. Only with the
+    /// feature `rayon`.
+    ///
+    /// A batch is cut at places that depend on its shape alone, and the totals of its parts are merged in order: neither
+    /// the number of threads nor this option changes a bit of any result. Errors are the same, too, and leave outputs as
+    /// they do without. This allocates a little.
+    ///
+    /// A part has 4096 elements, 1024 rows, or fewer rows of more than 64 classes: as many as have some 65536 logits. What
+    /// is smaller than two parts runs on the calling thread, and so do the reductions of a single vector and calls whose
+    /// results do not lie in memory in the order of their rows or elements, such as reversed ones. Results in planes, as
+    /// those of NCHW, are fine: each part has a buffer of its own and is copied to them.
+    ///
+    /// ```
+    /// use losslanes::{Backend, CrossEntropyLoss, View};
+    ///
+    /// let logits = vec![0.5; 10_000 * 10];
+    /// let logits = View::new(&logits, [10_000, 10])?;
+    /// let targets = vec![3; 10_000];
+    /// let targets = View::new(&targets, [10_000])?;
+    /// let loss = CrossEntropyLoss::new();
+    /// assert_eq!(loss.on(Backend::detect().parallel()).mean(logits, targets)?, loss.mean(logits, targets)?);
+    /// # Ok::<(), losslanes::Error>(())
+    /// ```
+    #[cfg(feature = "rayon")]
+    #[inline]
+    #[must_use]
+    pub const fn parallel(self) -> Self {
+        Self { parallel: true, ..self }
+    }
+
+    /// Whether large batches run on several threads. Only with the feature `rayon`.
+    #[cfg(feature = "rayon")]
+    #[inline]
+    #[must_use]
+    pub const fn is_parallel(self) -> bool {
+        self.parallel
     }
 
     /// The set of instructions.
@@ -118,6 +175,10 @@ impl Backend {
     /// Runs a kernel on this backend.
     #[inline]
     pub(crate) fn run<K: Compiled>(self, kernel: K) -> K::Output {
+        #[cfg(feature = "rayon")]
+        if self.parallel {
+            return kernel.run_parallel(self);
+        }
         kernel.run_on(self)
     }
 
@@ -213,6 +274,11 @@ impl fmt::Display for Backend {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
         })?;
-        f.write_str(if self.fused { " (fused)" } else { " (portable)" })
+        f.write_str(if self.fused { " (fused" } else { " (portable" })?;
+        #[cfg(feature = "rayon")]
+        if self.parallel {
+            f.write_str(", parallel")?;
+        }
+        f.write_str(")")
     }
 }

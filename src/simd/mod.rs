@@ -27,6 +27,8 @@ mod wide;
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel};
 pub(crate) use four::Four;
+#[cfg(feature = "rayon")]
+pub(crate) use scalar::Scalar;
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;

@@ -4,9 +4,10 @@
 //! ```text
 //! cd benches/peers && taskset -c 1 cargo run --release --features burn         # burn takes ten minutes to compile
 //! taskset -c 1 cargo run --release -- softmax --seconds 1                      # some cases, without burn, less noise
+//! taskset -c 1 cargo run --release -- losslanes wide                           # some columns, by parts of their names
 //! ```
 //!
-//! All of it, losslanes too, is compiled for the CPU of the machine (`.cargo/config.toml`).
+//! The cases `…_grad` are the loss with its gradient by the input. All of it, losslanes too, is compiled for the CPU of the machine (`.cargo/config.toml`).
 
 #[path = "../../common/mod.rs"]
 mod common;
@@ -15,10 +16,10 @@ mod peers;
 use std::time::Duration;
 
 use common::{Bench, Case, clock};
-use peers::{Job, PEERS};
+use peers::{Job, PEERS, Peer};
 
 /// Those of the benchmarks' cases that others have as well.
-const CASES: [&str; 17] = [
+const CASES: [&str; 28] = [
     "ce/1x1000",
     "ce/65536x2",
     "ce/65536x10",
@@ -27,11 +28,22 @@ const CASES: [&str; 17] = [
     "ce/256x32000",
     "ce/64x128256",
     "ce/nchw",
+    "ce_grad/1x1000",
+    "ce_grad/65536x2",
+    "ce_grad/65536x10",
+    "ce_grad/8192x100",
+    "ce_grad/4096x1000",
+    "ce_grad/256x32000",
+    "ce_grad/64x128256",
+    "ce_grad/nchw",
     "bce_logits/100000",
+    "bce_logits_grad/100000",
     "bce/100000",
+    "bce_grad/100000",
     "exp/100000",
     "sigmoid/100000",
     "softplus/100000",
+    "log_sigmoid/100000",
     "softmax/1x1000",
     "softmax/100x1000",
     "log_softmax/1x1000",
@@ -39,29 +51,35 @@ const CASES: [&str; 17] = [
 ];
 
 struct Arguments {
-    /// Parts of names; none selects every case.
-    words: Vec<String>,
+    /// What is compared, and in which cases. The first is what the others are compared with.
+    peers: Vec<&'static Peer>,
+    cases: Vec<&'static str>,
     /// For each cell.
     budget: Duration,
 }
 
 impl Arguments {
+    /// A word that is part of a column's name selects columns, any other word selects cases; several of a kind add up.
     fn parse() -> Self {
-        let mut arguments = Self { words: Vec::new(), budget: Duration::from_millis(200) };
+        let mut budget = Duration::from_millis(200);
+        let (mut columns, mut rows) = (Vec::new(), Vec::new());
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             if word == "--seconds" {
                 let seconds = words.next().and_then(|seconds| seconds.parse().ok());
-                arguments.budget = Duration::from_secs_f64(seconds.expect("--seconds takes a number"));
+                budget = Duration::from_secs_f64(seconds.expect("--seconds takes a number"));
+            } else if PEERS.iter().any(|peer| peer.name.contains(&word)) {
+                columns.push(word);
             } else {
-                arguments.words.push(word);
+                rows.push(word);
             }
         }
-        arguments
-    }
-
-    fn select(&self, name: &str) -> bool {
-        self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()))
+        let selected = |words: &[String], name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+        Self {
+            peers: PEERS.iter().filter(|peer| selected(&columns, peer.name)).collect(),
+            cases: CASES.into_iter().filter(|name| selected(&rows, name)).collect(),
+            budget,
+        }
     }
 }
 
@@ -78,23 +96,20 @@ fn main() {
     // candle's kernels go to this pool: it has no thread but this one.
     rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().expect("the first pool");
     let cases = common::cases();
-    let named = |name| cases.iter().find(|case| case.name == name).expect("a case of the benchmarks");
+    let named = |name: &str| cases.iter().find(|case| case.name == name).expect("a case of the benchmarks");
 
-    println!("ns per element, and how many times that of losslanes; one thread\n");
-    print!("{:22}", "");
-    for peer in PEERS {
-        print!(" {:>16}", peer.name);
-    }
-    println!();
-    for case in CASES.into_iter().filter(|name| arguments.select(name)).map(named) {
-        print_row(*case, &measure(*case, arguments.budget));
+    println!("ns per element on one thread (× the time of {})\n", arguments.peers[0].name);
+    print_cells("", arguments.peers.iter().map(|peer| peer.name.to_owned()));
+    print_cells("---", arguments.peers.iter().map(|_| "---:".to_owned()));
+    for case in arguments.cases.into_iter().map(named) {
+        print_row(*case, &arguments.peers, &measure(*case, &arguments.peers, arguments.budget));
     }
 }
 
-/// A cell for each of `PEERS`.
-fn measure(case: Case, budget: Duration) -> Vec<Cell> {
+/// A cell for each of `peers`.
+fn measure(case: Case, peers: &[&Peer], budget: Duration) -> Vec<Cell> {
     let mut bench = Bench::new(case);
-    let mut jobs: Vec<_> = PEERS.iter().map(|peer| (peer.start)(&bench)).collect();
+    let mut jobs: Vec<_> = peers.iter().map(|peer| (peer.start)(&bench)).collect();
     let faults: Vec<_> =
         jobs.iter_mut().map(|job| job.as_mut().and_then(|job| fault(&mut **job, &mut bench))).collect();
     let mut functions: Vec<_> = jobs
@@ -124,34 +139,30 @@ fn fault(job: &mut dyn Job, bench: &mut Bench) -> Option<String> {
     bench.check(1e-3).err()
 }
 
-fn print_row(case: Case, cells: &[Cell]) {
-    let ours = match cells[0] {
+fn print_row(case: Case, peers: &[&Peer], cells: &[Cell]) {
+    let base = match cells[0] {
         Cell::Time(time) => time,
         _ => f64::NAN,
     };
-    print!("{:22}", case.name);
-    for cell in cells {
-        match cell {
-            Cell::Missing => print!(" {:>16}", "-"),
-            Cell::Wrong(_) => print!(" {:>16}", "wrong"),
-            Cell::Time(time) => print!(" {:>8}{:>7}x", digits(*time), digits(time / ours)),
-        }
-    }
-    println!();
-    for (peer, cell) in PEERS.iter().zip(cells) {
+    let texts = cells.iter().enumerate().map(|(column, cell)| match cell {
+        Cell::Missing => "-".to_owned(),
+        Cell::Wrong(_) => "wrong".to_owned(),
+        Cell::Time(time) if column == 0 => format!("{time:.3}"),
+        Cell::Time(time) => format!("{time:.3} ({:.1}×)", time / base),
+    });
+    print_cells(case.name, texts);
+    for (peer, cell) in peers.iter().zip(cells) {
         if let Cell::Wrong(fault) = cell {
-            println!("    {}: {fault}", peer.name);
+            eprintln!("{}: {fault}", peer.name);
         }
     }
 }
 
-/// Three digits.
-fn digits(x: f64) -> String {
-    match x {
-        x if x < 10.0 => format!("{x:.2}"),
-        x if x < 100.0 => format!("{x:.1}"),
-        x => format!("{x:.0}"),
-    }
+/// A line of a table in Markdown, which `pytorch.py` goes on with.
+fn print_cells(name: &str, cells: impl Iterator<Item = String>) {
+    print!("| {name:22} |");
+    cells.for_each(|cell| print!(" {cell:>15} |"));
+    println!();
 }
 
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]

@@ -1,6 +1,4 @@
 //! The implementations: each a column of the table, in a module that says what it does in each case.
-//!
-//! A further case, such as forward and backward, is a further arm in those modules that have it.
 
 #[cfg(feature = "burn")]
 mod burn;

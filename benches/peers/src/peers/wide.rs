@@ -2,7 +2,7 @@
 
 use ::wide::f32x16;
 
-use super::{Job, cross_entropy, has_rows, slices};
+use super::{Job, count, cross_entropy, has_rows, slices};
 use crate::common::{Bench, Function, Work};
 
 pub(super) fn start(bench: &Bench) -> Option<Box<dyn Job>> {
@@ -10,6 +10,7 @@ pub(super) fn start(bench: &Bench) -> Option<Box<dyn Job>> {
         Work::Classes { weight: false, smoothing: 0.0 } if has_rows(bench) => {
             slices(|bench| cross_entropy(bench, log_sum_exp))
         }
+        Work::ClassesGrad if has_rows(bench) => slices(cross_entropy_grad),
         Work::Map(Function::Exp) => slices(|bench| map(&bench.x, &mut bench.out, f32x16::exp)),
         Work::Map(Function::Sigmoid) => slices(|bench| map(&bench.x, &mut bench.out, sigmoid)),
         Work::Softmax { log: false } => slices(|bench| each_row(bench, softmax)),
@@ -39,6 +40,21 @@ fn softmax(x: &[f32], out: &mut [f32]) {
 fn log_softmax(x: &[f32], out: &mut [f32]) {
     let log_sum_exp = log_sum_exp(x);
     x.iter().zip(out).for_each(|(x, out)| *out = x - log_sum_exp);
+}
+
+/// The softmax, less 1 in each row, is the gradient of the sum.
+fn cross_entropy_grad(bench: &mut Bench) {
+    each_row(bench, softmax);
+    let [n, c, ..] = bench.case.shape;
+    let (mut sum, scale) = (0.0, 1.0 / count(n));
+    let rows = bench.x.chunks_exact(c).zip(bench.out.chunks_exact_mut(c)).zip(&bench.classes);
+    for ((x, gradient), &class) in rows {
+        let class = usize::try_from(class).expect("a class");
+        sum += log_sum_exp(x) - x[class];
+        gradient[class] -= 1.0;
+        gradient.iter_mut().for_each(|gradient| *gradient *= scale);
+    }
+    bench.out[n * c] = sum * scale;
 }
 
 fn log_sum_exp(x: &[f32]) -> f32 {

@@ -1,0 +1,186 @@
+//! With any number of threads, the bits of one: every loss, gradient and kernel, in every layout.
+
+mod common;
+
+use common::{
+    array::Array,
+    backends,
+    case::{Case, Loss, Setting},
+    check,
+    generate::{Ignored, Options, binary, classes, soft_classes},
+    kernels::Map,
+    layouts::{CONTIGUOUS, PLACEMENTS, Placement},
+    random::Random,
+};
+use losslanes::{Backend, BceLoss, CrossEntropyLoss, Error, NllLoss, View, ViewMut};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
+
+/// Pools of 1, 2, 3 and 8 threads.
+fn pools() -> [ThreadPool; 4] {
+    [1, 2, 3, 8].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("some threads"))
+}
+
+/// The widest backend of each arithmetic. That the others give the same bits is known from elsewhere.
+fn widest() -> impl Iterator<Item = Backend> {
+    backends::by_arithmetic().filter_map(|backends| backends.last().copied())
+}
+
+/// Compares all reductions and gradients, in every layout, with those of one thread.
+#[track_caller]
+fn assert_same_bits(pools: &[ThreadPool], case: &Case) {
+    for backend in widest() {
+        let want = case.run(&Setting::on(backend)).expect("a valid case");
+        for setting in layouts(backend.parallel()) {
+            for pool in pools {
+                let got = pool.install(|| case.run(&setting)).expect("a valid case");
+                got.assert_same_bits(&want, || format!("{case:?}, {setting:?} in {pool:?}"));
+            }
+        }
+    }
+}
+
+/// Every layout of the test suite, and all arrays with gaps.
+fn layouts(backend: Backend) -> impl Iterator<Item = Setting> {
+    let gaps = Placement { gap: 5, ..CONTIGUOUS };
+    let all = Setting { input: gaps, target: gaps, out: gaps, ..Setting::on(backend) };
+    Setting::layouts(backend).chain([all]).map(|setting| Setting { reductions: false, ..setting })
+}
+
+/// More than one tile, and a last one that is not whole; for classes on the last axis, in planes, and in planes in
+/// which no tile ends where an image does.
+#[test]
+fn losses_over_classes() {
+    let (mut random, pools) = (Random::new(21), pools());
+    for shape in
+        [vec![2500, 3], vec![300, 1000], vec![5, 5000], vec![2, 3, 40, 64], vec![3, 5, 700], vec![2, 70, 3, 500]]
+    {
+        assert_same_bits(&pools, &classes(&mut random, Loss::CrossEntropy, &shape, Options::NONE));
+        assert_same_bits(&pools, &classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS));
+        assert_same_bits(&pools, &classes(&mut random, Loss::Nll, &shape, Options { smoothing: 0.0, ..OPTIONS }));
+        assert_same_bits(&pools, &soft_classes(&mut random, &shape, Options { ignored: Ignored::None, ..OPTIONS }));
+    }
+}
+
+#[test]
+fn binary_losses() {
+    let (mut random, pools) = (Random::new(22), pools());
+    for shape in [vec![4096], vec![4097], vec![20_000], vec![3, 50, 70]] {
+        for loss in [Loss::Bce, Loss::BceWithLogits] {
+            assert_same_bits(&pools, &binary(&mut random, loss, &shape, false, false));
+            assert_same_bits(&pools, &binary(&mut random, loss, &shape, true, true));
+        }
+    }
+}
+
+/// No tile, and one.
+#[test]
+fn small_batches() {
+    let (mut random, pools) = (Random::new(23), pools());
+    for shape in [vec![7], vec![0, 3], vec![1, 3], vec![2, 3, 5], vec![2, 0, 3]] {
+        assert_same_bits(&pools, &binary(&mut random, Loss::BceWithLogits, &shape, true, true));
+        if !shape.contains(&0) {
+            assert_same_bits(&pools, &classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS));
+        }
+    }
+}
+
+#[test]
+fn derivatives() {
+    let pools = pools();
+    let mut random = Random::new(24);
+    let shape = [3, 5, 700];
+    let logits = random.uniforms(shape.iter().product(), -5.0, 5.0);
+    let upstream = random.uniforms(3 * 700, -1.0, 1.0);
+    let run = |backend: Backend| {
+        let logits = View::new(&logits, shape).expect("valid");
+        let mut results = [vec![0.0; 3 * 5 * 700], vec![0.0; 3 * 5 * 700]];
+        let [rows, elements] = results.each_mut().map(|result| ViewMut::new(result, shape).expect("valid"));
+        let upstream = View::new(&upstream, [3, 700]).expect("valid");
+        CrossEntropyLoss::new().on(backend).target_grad(logits, upstream, rows).expect("valid arguments");
+        let loss = losslanes::BceWithLogitsLoss::new().on(backend);
+        loss.hessian(logits, logits, elements).expect("valid arguments");
+        results.concat()
+    };
+    for backend in widest() {
+        let want = run(backend);
+        for pool in &pools {
+            check::same_bits(&pool.install(|| run(backend.parallel())), &want, || format!("{backend} in {pool:?}"));
+        }
+    }
+}
+
+#[test]
+fn kernels() {
+    let (mut random, pools) = (Random::new(25), pools());
+    for shape in [vec![20_000], vec![2500, 3], vec![300, 1000], vec![2, 3, 40, 64], vec![3, 5, 700]] {
+        let x = Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0));
+        for (backend, map) in widest().flat_map(|backend| Map::all(shape.len()).map(move |map| (backend, map))) {
+            let want = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
+            for (i, from) in PLACEMENTS.into_iter().enumerate() {
+                let to = PLACEMENTS[i * 4 % PLACEMENTS.len()];
+                for pool in &pools {
+                    let what = || format!("{map:?} on {backend} from {from:?} to {to:?} in {pool:?}: {x:?}");
+                    let backend = backend.parallel();
+                    check::same_bits(&pool.install(|| map.run(backend, &x, from, to)), &want, what);
+                    let in_place = pool.install(|| map.run_in_place(backend, &x, from));
+                    check::same_bits(&in_place, &want, || format!("in place, {}", what()));
+                }
+            }
+        }
+    }
+}
+
+/// What an output holds before a call that must not touch it.
+const BEFORE: f32 = 12.25;
+
+/// Several tiles have an error: the first one counts, and nothing is written.
+#[test]
+fn errors() {
+    const ROWS: usize = 5000;
+    let logits = vec![0.5; ROWS * 3];
+    let mut labels = vec![1_i64; ROWS];
+    for row in [1500, 2600, 4999] {
+        labels[row] = 3;
+    }
+    let expected = Some(Error::TargetOutOfRange { index: 1500, target: 3, classes: 3 });
+    let (x, targets) = (View::new(&logits, [ROWS, 3]).expect("valid"), View::new(&labels, [ROWS]).expect("valid"));
+    let ones = View::strided(&[1.0], 0, [ROWS], [0]).expect("valid");
+    let backend = Backend::detect().parallel();
+    let (ce, nll) = (CrossEntropyLoss::new().on(backend), NllLoss::new().on(backend));
+
+    let mut probabilities = vec![0.5; ROWS * 3];
+    for element in [4500, 9000] {
+        probabilities[element] = 1.5;
+    }
+    let p = View::new(&probabilities, [ROWS * 3]).expect("valid");
+    let refused = Some(Error::ProbabilityOutOfRange { index: 4500, value: 1.5 });
+    let bce = BceLoss::new().on(backend);
+
+    for pool in pools() {
+        pool.install(|| {
+            assert_eq!(ce.sum(x, targets).err(), expected);
+            assert_eq!(nll.total(x, targets).err(), expected);
+            let (mut out_data, mut grad_data) = (vec![BEFORE; ROWS], vec![BEFORE; ROWS * 3]);
+            let mut out = ViewMut::new(&mut out_data, [ROWS]).expect("valid");
+            let mut grad = ViewMut::new(&mut grad_data, [ROWS, 3]).expect("valid");
+            assert_eq!(ce.none(x, targets, out.reborrow()).err(), expected);
+            assert_eq!(ce.mean_with_grad(x, targets, grad.reborrow()).err(), expected);
+            assert_eq!(nll.sum_with_grad_in_place(grad.reborrow(), targets).err(), expected);
+            let done = ce.none_with_grad(x, targets, ones, out.reborrow(), grad.reborrow());
+            assert_eq!(done.err(), expected);
+
+            assert_eq!(bce.mean(p, p).err(), refused);
+            let grad = ViewMut::new(&mut grad_data, [ROWS * 3]).expect("valid");
+            assert_eq!(bce.mean_with_grad(p, p, grad).err(), refused);
+            assert!(out_data.iter().chain(&grad_data).all(|&x| x == BEFORE));
+            // Every second element, so that the inputs are not one slice.
+            let mut memory: Vec<f32> = probabilities.iter().flat_map(|&p| [p, BEFORE]).collect();
+            let before = memory.clone();
+            let input = ViewMut::strided(&mut memory, 0, [ROWS * 3], [2]).expect("valid");
+            assert_eq!(bce.sum_with_grad_in_place(input, p).err(), refused);
+            assert_eq!(memory, before);
+        });
+    }
+}
