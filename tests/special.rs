@@ -132,7 +132,7 @@ fn confident_predictions_keep_their_digits() {
     for_each_backend(|backend| {
         let loss = CrossEntropyLoss::new().on(backend);
         for margin in 0_u8..=86 {
-            for offset in [0.0, 1000.0, 10_000.0] {
+            for offset in [0.0, -0.0, 1000.0, 10_000.0] {
                 let margin = f32::from(margin);
                 let exact = (2.0 * f64::from(-margin).exp()).ln_1p();
                 let logits = [offset - margin, offset, offset - margin];

@@ -143,15 +143,16 @@ pub fn misfit(argument: Argument, shape: &[usize], expected: &[usize]) -> Option
 }
 
 impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize> Call<T, D, E, R> {
-    /// With outputs for losses of this shape, or nearly.
+    /// With outputs for inputs and losses of these shapes, or nearly.
     pub fn read(
         source: &mut Source<'_>,
         input: Claim<f32, D>,
         target: Claim<T, E>,
+        inputs: [usize; D],
         losses: [usize; R],
     ) -> arbitrary::Result<Self> {
         let method = Method::read(source)?;
-        let grad = source.output(input.shape)?;
+        let grad = source.output(inputs)?;
         let out = source.output(losses)?;
         let upstream = source.array(losses, Fill::Logits)?;
         Ok(Self { method, input, target, upstream, out, grad })

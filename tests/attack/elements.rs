@@ -34,7 +34,7 @@ impl<const D: usize> Elements<D> {
             Loss::BceWithLogits => source.maybe(|source| source.array(shape, Fill::Weights))?,
             _ => None,
         };
-        let call = Call::read(source, input, target, shape)?;
+        let call = Call::read(source, input, target, shape, shape)?;
         Ok(Box::new(Self { loss, call, weight, pos_weight }))
     }
 

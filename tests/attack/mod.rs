@@ -4,6 +4,13 @@
 //! Each call is made on every backend and must do what the plain reference says: refuse exactly what has a fault, and
 //! then leave every output as it was; otherwise give the same bits as the same numbers in a row, write nothing outside
 //! of the views, and be as close to `f64` as promised.
+#![allow(unreachable_pub, reason = "shared with the fuzzer's targets")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "small numbers, and sizes on purpose"
+)]
 
 mod call;
 mod claim;

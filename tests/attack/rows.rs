@@ -156,7 +156,7 @@ where
             byte @ ..=229 => (byte - 128) as f32 / 100.0,
             _ => source.number()?,
         };
-        let call = Call::read(source, input, target, resize(&rows))?;
+        let call = Call::read(source, input, target, shape, resize(&rows))?;
         Ok(Box::new(Self { call, options: Options { weight, ignore, smoothing }, loss: PhantomData::<L> }))
     }
 
