@@ -45,6 +45,9 @@ pub const SPECIAL: [f32; 24] = [
     1e4,
 ];
 
+/// The most elements of an array, and of the slice of one with small strides.
+const MANY: usize = 2000;
+
 /// Which numbers fill an array.
 #[derive(Clone, Copy)]
 pub enum Fill {
@@ -88,14 +91,12 @@ impl Source<'_> {
         })
     }
 
-    /// The shape of an input.
+    /// The shape of an input: mostly of a few elements, rarely of many.
     pub fn shape<const D: usize>(&mut self) -> Result<[usize; D]> {
+        let limit = if self.byte()? < 240 { 64 } else { MANY };
         let mut shape = [1; D];
         for axis in 0..D {
-            shape[axis] = self.extent()?;
-            if count(&shape) > 2000 {
-                shape[axis] = 1;
-            }
+            self.set_extent(&mut shape, axis, limit)?;
         }
         Ok(shape)
     }
@@ -103,9 +104,19 @@ impl Source<'_> {
     /// Rarely, one extent is another, so that it no longer fits.
     pub fn nearly<const D: usize>(&mut self, mut shape: [usize; D]) -> Result<[usize; D]> {
         if self.rarely()? && D > 0 {
-            shape[self.below(D)?] = self.extent()?;
+            let axis = self.below(D)?;
+            self.set_extent(&mut shape, axis, MANY)?;
         }
         Ok(shape)
+    }
+
+    /// Sets an extent, if there are no more elements then, empty axes not counted.
+    fn set_extent<const D: usize>(&mut self, shape: &mut [usize; D], axis: usize, limit: usize) -> Result<()> {
+        let old = core::mem::replace(&mut shape[axis], self.extent()?);
+        if count(&shape.map(|extent| extent.max(1))) > limit as u128 {
+            shape[axis] = old;
+        }
+        Ok(())
     }
 
     /// A layout of this shape, for an input or, without repetitions, an output; most are possible.
@@ -161,6 +172,9 @@ impl Source<'_> {
             axes.map(|(&extent, &stride)| extent.saturating_sub(1) * side(stride).unsigned_abs()).sum()
         };
         let (down, up) = (reach(|stride| stride.min(0)), reach(|stride| stride.max(0)));
+        if down + up > 4 * MANY {
+            return self.honest(0, shape, filler, false);
+        }
         Ok(Claim { data: vec![filler; down + up + 1], offset: down, shape, strides })
     }
 
