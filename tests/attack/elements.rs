@@ -56,6 +56,9 @@ impl<const D: usize> Elements<D> {
 
     fn reference(&self) -> Option<(Reference, Bounds)> {
         let Self { loss, call, weight, pos_weight } = self;
+        if !super::is_countable(&call.input.shape) {
+            return None;
+        }
         let array = |claim: &Option<Claim<f32, D>>| claim.as_ref().map(Claim::array);
         let (weight, pos_weight) = (array(weight), array(pos_weight));
         let is_tame = |x: &f32| *x == 0.0 || (1e-3..=4.0).contains(x);

@@ -52,3 +52,8 @@ pub fn call(read: Read, bytes: &[u8]) -> Option<Box<dyn Attack>> {
 fn is_small(shape: &[usize]) -> bool {
     claim::count(shape) <= 1 << 14
 }
+
+/// Whether the reference can go through all axes, the empty ones, too.
+fn is_countable(shape: &[usize]) -> bool {
+    shape.iter().map(|&extent| extent.max(1) as u128).fold(1, u128::saturating_mul) <= 1 << 14
+}

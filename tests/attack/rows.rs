@@ -193,7 +193,7 @@ where
     /// The reference, and its bounds where weights and targets are such that no intermediate result overflows or vanishes.
     fn reference(&self) -> Option<(Reference, Bounds)> {
         let Self { call, options, .. } = self;
-        if !super::is_small(&split(&call.input.shape).0) {
+        if !super::is_countable(&call.input.shape) {
             return None;
         }
         let input = call.input.array();
