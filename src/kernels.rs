@@ -442,6 +442,10 @@ impl Kernels {
         else {
             return Err(Error::AxisOutOfRange { axis, rank: D });
         };
+        if classes == 0 {
+            // Nothing to write, for any number of rows, since these need no memory.
+            return Ok(());
+        }
         let mut axes = Axes::of([&from.without(axis), &layout.without(axis)]);
         let grid = axes.merge(D - 1).ok_or(Error::TooLarge)?;
         let input = input.map(|x| x.data());

@@ -11,7 +11,7 @@ use common::{
     array::Array,
     backends,
     case::{Case, Loss, Setting},
-    generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes_for_layouts, classes, soft_classes},
+    generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes_for_layouts, classes, size, soft_classes},
     kernels,
     random::Random,
 };
@@ -21,6 +21,7 @@ const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoo
 
 /// Shapes with one long axis. Every layout takes its time, so a very long one stands alone.
 fn shapes(len: usize) -> Vec<Vec<usize>> {
+    let len = size(len);
     if len > 100 { vec![vec![len]] } else { vec![vec![len], vec![3, len], vec![2, len, 3], vec![2, 1, len, 2]] }
 }
 
@@ -79,7 +80,7 @@ fn losses_over_deep_planes() {
 #[test]
 fn wide_logits() {
     let mut random = Random::new(14);
-    for shape in [vec![40, 7], vec![20, 33], vec![3, 1100], vec![1, 40, 17]] {
+    for shape in [vec![40, 7], vec![20, 33], vec![3, size(1100)], vec![1, 40, 17]] {
         for scale in [1e-3, 10.0, 1e4, 1e38] {
             let mut case = classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS);
             case.input = case.input.map(|_| random.uniform(-scale, scale));
@@ -91,7 +92,7 @@ fn wide_logits() {
 #[test]
 fn merged_totals() {
     let mut random = Random::new(15);
-    let parts = [1, 16, 1000, 5000, 0, 3].map(|rows| {
+    let parts = [1, 16, 1000, 5000, 0, 3].map(size).map(|rows| {
         let options = Options { smoothing: 0.0, ..OPTIONS };
         classes(&mut random, Loss::CrossEntropy, &[rows, 5], options)
     });
@@ -120,6 +121,6 @@ fn all_kernels() {
 #[test]
 fn kernels_of_any_bits() {
     let mut random = Random::new(17);
-    kernels::assert_same_bits(&Array::from_fn(&[3000], |_| f32::from_bits(random.next() as u32)));
+    kernels::assert_same_bits(&Array::from_fn(&[size(3000)], |_| f32::from_bits(random.next() as u32)));
     kernels::assert_same_bits(&Array::from_fn(&[50, 3], |_| f32::from_bits(random.next() as u32)));
 }

@@ -6,6 +6,7 @@ mod common;
 use common::{
     array::Array,
     backends,
+    generate::size,
     layouts::{CONTIGUOUS, Canvas, Laid, Order, Placement},
     random::Random,
 };
@@ -18,7 +19,8 @@ const LAYOUTS: [Placement; 3] = [
 ];
 
 /// Around the boundaries of vectors and tiles.
-const SHAPES: [[usize; 2]; 8] = [[1, 1], [3, 2], [5, 10], [17, 16], [70, 3], [2, 65], [2, 1025], [33, 0]];
+const SHAPES: [[usize; 2]; 8] =
+    [[1, 1], [3, 2], [5, 10], [17, 16], [size(70), 3], [2, size(65)], [2, size(1025)], [33, 0]];
 
 fn uniform(random: &mut Random, low: f32, high: f32) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a small number")]

@@ -11,7 +11,7 @@ use common::{
     backends,
     case::{Case, Ignore, Label, Loss, Setting, Target},
     check::{CONFIDENT, LOSS, NEAR},
-    generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes, classes, soft_classes},
+    generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes, classes, size, soft_classes},
     random::Random,
     reference::Reference,
 };
@@ -41,7 +41,7 @@ fn classes_in_every_rank_and_size() {
 #[test]
 fn classes_with_every_option() {
     let mut random = Random::new(2);
-    for shape in [vec![5, 3], vec![4, 17], vec![2, 33], vec![2, 6, 3], vec![2, 40, 2], vec![1, 1030]] {
+    for shape in [vec![5, 3], vec![4, 17], vec![2, 33], vec![2, 6, 3], vec![2, 40, 2], vec![1, size(1030)]] {
         for loss in CLASS_LOSSES {
             for options in Options::all(smoothings(loss)) {
                 classes(&mut random, loss, &shape, options).assert_close(NEAR);
@@ -75,17 +75,17 @@ fn a_million_classes() {
     let mut random = Random::new(4);
     let options = Options { weight: true, ignored: Ignored::Off, smoothing: 0.1 };
     for options in [Options::NONE, options] {
-        classes(&mut random, Loss::CrossEntropy, &[1, 1_000_000], options).assert_close(NEAR);
+        classes(&mut random, Loss::CrossEntropy, &[1, size(1_000_000)], options).assert_close(NEAR);
     }
-    soft_classes(&mut random, &[1_000_000], Options::NONE).assert_close(NEAR);
-    classes(&mut random, Loss::Nll, &[1, 1_000_000], Options::NONE).assert_close(NEAR);
+    soft_classes(&mut random, &[size(1_000_000)], Options::NONE).assert_close(NEAR);
+    classes(&mut random, Loss::Nll, &[1, size(1_000_000)], Options::NONE).assert_close(NEAR);
 }
 
 #[test]
 fn confident_rows_at_any_offset() {
     let mut random = Random::new(5);
     for offset in [0.0, -1.0, 1000.0, -1e4, 1e4] {
-        for (rows, count) in [(40, 2), (40, 10), (20, 33), (2, 1500)] {
+        for (rows, count) in [(40, 2), (40, 10), (20, 33), (2, size(1500))] {
             let mut case = classes(&mut random, Loss::CrossEntropy, &[rows, count], Options::NONE);
             for (row, logits) in case.input.data.chunks_mut(count).enumerate() {
                 // The target's margin grows with the row, in both directions.
@@ -138,7 +138,7 @@ fn for_every_label(case: &Case, labels: &[Label]) {
 #[test]
 fn binary_losses_in_every_rank_and_size() {
     let mut random = Random::new(8);
-    for len in CLASSES.into_iter().chain([0, 4095, 4096, 4097, 9000]) {
+    for len in CLASSES.into_iter().chain([0, 4095, 4096, 4097, 9000].map(size)) {
         for shape in [vec![len], vec![2, len], vec![1, len, 2], vec![2, 1, 1, len], vec![1, 1, len, 1, 2]] {
             for loss in [Loss::Bce, Loss::BceWithLogits] {
                 binary(&mut random, loss, &shape, false, false).assert_close(LOSS);

@@ -337,12 +337,12 @@ impl<F: Copy> State<F> {
     }
 }
 
-/// The maximum, but +0 where it is −∞ or −0: the difference of equal numbers is +0, and that of −0 and +0 is not, so that
-/// the same logits are below the reference whichever zero was found to be the maximum.
+/// The maximum, but −0 where it is −∞ or zero: the difference of equal numbers is +0, and so is that of either zero and −0.
+/// With +0 a leading −0 would be below the reference, and its own exponential cancel all digits of the others.
 #[inline(always)]
 fn finite<S: Ops>(s: S, max: S::F) -> S::F {
     let zero = s.splat(0.0);
-    s.add(s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), zero, max), zero)
+    s.neg(s.sub(zero, s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), zero, max)))
 }
 
 /// A way through the rows, with the memory that it needs.

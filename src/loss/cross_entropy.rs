@@ -219,6 +219,10 @@ impl<'a> CrossEntropyLoss<'a> {
         let cross = self.coefficients(classes)?;
         let cross = Cross { floor: cross.keep, ..cross };
         let rows = Rows { grid: axes.grid()?, classes, stride, cross };
+        if classes == 0 {
+            // Nothing to write, for any number of rows, since these need no memory.
+            return Ok(());
+        }
         let backward = backward(gradient, gradient_stride, upstream);
         self.backend().run(ProbabilityGradient { rows, backward });
         Ok(())
@@ -353,7 +357,12 @@ impl<'a> CrossEntropyLoss<'a> {
                 self.backend().run(ClassCrossEntropy(ClassKernel { rows, targets, out, pass }))
             }
             Targets::Probabilities(_) => {
-                with_denominator(&mut pass, Compensated::from_count(rows.grid.len).value());
+                let weight = Compensated::from_count(rows.grid.len);
+                if rows.classes == 0 && out.is_none() {
+                    // Nothing to lose and nothing to write, for any number of rows, since these need no memory.
+                    return Ok(Total { loss: Compensated::default(), weight });
+                }
+                with_denominator(&mut pass, weight.value());
                 Ok(self.backend().run(ProbabilityCrossEntropy { rows, out, pass }))
             }
         }

@@ -62,7 +62,7 @@ impl Map {
         x_and_out.finish()
     }
 
-    fn call<const D: usize>(self, on: Kernels, x: View<'_, f32, D>, out: ViewMut<'_, f32, D>) -> Result<(), Error> {
+    pub fn call<const D: usize>(self, on: Kernels, x: View<'_, f32, D>, out: ViewMut<'_, f32, D>) -> Result<(), Error> {
         match self {
             Self::Exp => on.exp(x, out),
             Self::Ln => on.ln(x, out),
@@ -74,7 +74,7 @@ impl Map {
         }
     }
 
-    fn call_in_place<const D: usize>(self, on: Kernels, x: ViewMut<'_, f32, D>) -> Result<(), Error> {
+    pub fn call_in_place<const D: usize>(self, on: Kernels, x: ViewMut<'_, f32, D>) -> Result<(), Error> {
         match self {
             Self::Exp => on.exp_in_place(x),
             Self::Ln => on.ln_in_place(x),

@@ -67,16 +67,16 @@ const CANARY: f32 = f32::from_bits(0x7fed_cba9);
 
 /// Where the elements of an array are.
 #[derive(Clone, Debug)]
-struct Place {
-    offset: usize,
+pub struct Place {
+    pub offset: usize,
     shape: Vec<usize>,
     strides: Vec<isize>,
     /// Length of the slice.
-    len: usize,
+    pub len: usize,
 }
 
 impl Place {
-    fn new(shape: &[usize], placement: Placement, repeats: &[bool]) -> Self {
+    pub fn new(shape: &[usize], placement: Placement, repeats: &[bool]) -> Self {
         let rank = shape.len();
         let mut place = Self { offset: placement.margin, shape: shape.to_vec(), strides: vec![0; rank], len: 0 };
         let (mut stride, mut reach) = (placement.step, 0);
@@ -110,7 +110,7 @@ impl Place {
         })
     }
 
-    fn arrays<const D: usize>(&self) -> ([usize; D], [isize; D]) {
+    pub fn arrays<const D: usize>(&self) -> ([usize; D], [isize; D]) {
         (self.shape.as_slice().try_into().expect("rank"), self.strides.as_slice().try_into().expect("rank"))
     }
 }
