@@ -3,8 +3,7 @@
 use super::{
     grid::Run,
     map::RowMap,
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, always},
-    sum::tree,
+    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, always},
 };
 use crate::simd::{Group, LANES, Simd};
 
@@ -102,24 +101,47 @@ fn tile<S: Simd, const CROSS: bool>(
         tile_max = s.max(tile_max, load(class, ()));
     }
     let reference = state.enter::<S, CROSS>(s, start, tile_max);
-    let zero = Sums::zero(s);
-    let sums = tree(
-        len.min(LANES),
-        zero,
+    let zero = s.splat(0.0);
+    let (mut sum, mut cross_sums) = ([zero; LANES], [(zero, zero); LANES]);
+    let mut below = s.int(0);
+    for class in start..start.wrapping_add(len) {
+        let d = s.sub(load(class, ()), reference);
+        let term = Term::new(s, d);
+        below = s.int_add(below, term.below);
+        let lane = class % LANES;
+        sum[lane] = term.add_to(s, sum[lane]);
+        if CROSS {
+            let ((a, b), (c, d)) = (cross_sums[lane], cross(class, s.neg(d)));
+            cross_sums[lane] = (s.add(a, c), s.add(b, d));
+        }
+    }
+    let sum = join(
+        sum,
         #[inline(always)]
-        |lane| {
-            let mut sums = zero;
-            for class in (start.wrapping_add(lane)..start.wrapping_add(len)).step_by(LANES) {
-                let d = s.sub(load(class, ()), reference);
-                sums.take(s, d);
-                if CROSS {
-                    sums.take_cross(s, cross(class, s.neg(d)));
-                }
-            }
-            sums
-        },
-        #[inline(always)]
-        |a, b| a.join::<CROSS>(s, b),
+        |a, b| s.add(a, b),
     );
+    let (cross, mass) = if CROSS {
+        join(
+            cross_sums,
+            #[inline(always)]
+            |(a, b), (c, d)| (s.add(a, c), s.add(b, d)),
+        )
+    } else {
+        (zero, zero)
+    };
+    let sums = Sums { sum, below, cross, mass };
     state.leave::<S, CROSS>(s, sums, sums.ties(s, len));
+}
+
+/// Joins the virtual lanes in the tree of [`crate::simd`].
+#[inline(always)]
+fn join<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane % LANES] = join(lanes[lane % LANES], lanes[(lane + half) % LANES]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }

@@ -13,7 +13,11 @@ use crate::simd::{Backend, Compiled};
 macro_rules! instances {
     ($($kernel:ty;)*) => {$(
         impl Compiled for $kernel {
-            #[inline(never)]
+            // Without SIMD it is one backend, and a program may have less: the compiler decides.
+            #[cfg_attr(
+                any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"),
+                inline(never)
+            )]
             fn run_on(self, backend: Backend) -> Self::Output {
                 backend.dispatch(self)
             }

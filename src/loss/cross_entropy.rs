@@ -332,6 +332,7 @@ impl<'a> CrossEntropyLoss<'a> {
     }
 
     /// The part that does not depend on ranks and element types. `with_denominator` gets the denominator of the mean.
+    #[inline(always)]
     fn compute<P: Pass, const K: usize>(
         self,
         rows: Rows<'_, K>,

@@ -115,7 +115,7 @@ impl Simd for Scalar {
     const N: usize = 1;
     type Lanes = [f32; 1];
 
-    #[inline(never)]
+    #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
