@@ -13,10 +13,13 @@ use crate::simd::{Backend, Compiled};
 macro_rules! instances {
     ($($kernel:ty;)*) => {$(
         impl Compiled for $kernel {
-            // Without SIMD it is one backend, and a program may have less: the compiler decides.
             #[cfg_attr(
                 any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"),
                 inline(never)
+            )]
+            #[cfg_attr(
+                not(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128")),
+                inline(always)
             )]
             fn run_on(self, backend: Backend) -> Self::Output {
                 backend.dispatch(self)

@@ -224,7 +224,7 @@ impl<'a> CrossEntropyLoss<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn run<T: Target, const D: usize, const E: usize, const R: usize>(
         self,
         logits: View<'_, f32, D>,
@@ -232,14 +232,20 @@ impl<'a> CrossEntropyLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let mut axes = RowAxes::<D, FORWARD>::new(logits.layout())?;
-        T::with(target.data(), axes.classes, self.ignored(), |targets| {
-            let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
-            let rows = self.rows(&mut axes, targets)?;
-            self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
-        })
+        T::with(
+            target.data(),
+            axes.classes,
+            self.ignored(),
+            #[inline(always)]
+            |targets| {
+                let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
+                let rows = self.rows(&mut axes, targets)?;
+                self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
+            },
+        )
     }
 
-    #[inline]
+    #[inline(always)]
     fn backward<T: Target, const D: usize, const E: usize, const R: usize>(
         self,
         gradient: Gradient<'_, D>,
@@ -249,21 +255,27 @@ impl<'a> CrossEntropyLoss<'a> {
     ) -> Result<Total, Error> {
         let [layout, gradient_layout] = gradient.layouts();
         let mut axes = RowAxes::<D, BACKWARD>::new(&layout)?;
-        T::with(target.data(), axes.classes, self.ignored(), |targets| {
-            let out = self.set(&mut axes, &layout, targets, target, out)?;
-            let gradient_stride = axes.set_gradient(&gradient_layout);
-            let upstream = match of {
-                Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
-                Of::Sum | Of::Mean => Upstream::Same(1.0),
-            };
-            let rows = self.rows(&mut axes, targets)?;
-            let pass = backward(gradient, gradient_stride, upstream);
-            self.compute(rows, targets, out, pass, |pass, denominator| {
-                if matches!(of, Of::Mean) {
-                    pass.upstream = Upstream::Same(inverse(denominator));
-                }
-            })
-        })
+        T::with(
+            target.data(),
+            axes.classes,
+            self.ignored(),
+            #[inline(always)]
+            |targets| {
+                let out = self.set(&mut axes, &layout, targets, target, out)?;
+                let gradient_stride = axes.set_gradient(&gradient_layout);
+                let upstream = match of {
+                    Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
+                    Of::Sum | Of::Mean => Upstream::Same(1.0),
+                };
+                let rows = self.rows(&mut axes, targets)?;
+                let pass = backward(gradient, gradient_stride, upstream);
+                self.compute(rows, targets, out, pass, |pass, denominator| {
+                    if matches!(of, Of::Mean) {
+                        pass.upstream = Upstream::Same(inverse(denominator));
+                    }
+                })
+            },
+        )
     }
 
     /// The coefficients of the sum over all classes. The part of a target class itself is not in it.

@@ -116,7 +116,7 @@ impl Backend {
     }
 
     /// Runs a kernel on this backend.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run<K: Compiled>(self, kernel: K) -> K::Output {
         kernel.run_on(self)
     }
