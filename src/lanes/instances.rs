@@ -13,14 +13,7 @@ use crate::simd::{Backend, Compiled};
 macro_rules! instances {
     ($($kernel:ty;)*) => {$(
         impl Compiled for $kernel {
-            #[cfg_attr(
-                any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"),
-                inline(never)
-            )]
-            #[cfg_attr(
-                not(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128")),
-                inline(always)
-            )]
+            #[inline(never)]
             fn run_on(self, backend: Backend) -> Self::Output {
                 backend.dispatch(self)
             }
@@ -29,8 +22,10 @@ macro_rules! instances {
 }
 
 instances! {
-    ClassCrossEntropy<'_, Forward<'_>, FORWARD>;
-    ClassCrossEntropy<'_, Backward<'_>, BACKWARD>;
+    ClassCrossEntropy<'_, Forward<'_>, FORWARD, false>;
+    ClassCrossEntropy<'_, Forward<'_>, FORWARD, true>;
+    ClassCrossEntropy<'_, Backward<'_>, BACKWARD, false>;
+    ClassCrossEntropy<'_, Backward<'_>, BACKWARD, true>;
     NegativeLogLikelihood<'_, Forward<'_>, FORWARD>;
     NegativeLogLikelihood<'_, Backward<'_>, BACKWARD>;
     ProbabilityCrossEntropy<'_, Forward<'_>, FORWARD>;

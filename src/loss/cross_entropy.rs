@@ -285,7 +285,7 @@ impl<'a> CrossEntropyLoss<'a> {
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::LabelSmoothingOutOfRange { value: smoothing });
         }
-        let floor = if classes == 0 { 0.0 } else { smoothing / classes as f32 };
+        let floor = if classes == 0 || smoothing == 0.0 { 0.0 } else { smoothing / classes as f32 };
         Ok(Cross { weight: check_weight(self.weight, classes)?, target: None, keep: 1.0 - smoothing, floor })
     }
 
@@ -354,7 +354,8 @@ impl<'a> CrossEntropyLoss<'a> {
         with_denominator: impl FnOnce(&mut P, f32),
     ) -> Result<Total, Error>
     where
-        for<'k> ClassCrossEntropy<'k, P, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassCrossEntropy<'k, P, K, false>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassCrossEntropy<'k, P, K, true>: Compiled<Output = Result<Total, Error>>,
         for<'k> ProbabilityCrossEntropy<'k, P, K>: Compiled<Output = Total>,
     {
         match targets {
@@ -363,7 +364,13 @@ impl<'a> CrossEntropyLoss<'a> {
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(&rows)?);
                 }
-                self.backend().run(ClassCrossEntropy(ClassKernel { rows, targets, out, pass }))
+                let smoothing = rows.cross.floor > 0.0;
+                let kernel = ClassKernel { rows, targets, out, pass };
+                if smoothing {
+                    self.backend().run(ClassCrossEntropy::<_, K, true>(kernel))
+                } else {
+                    self.backend().run(ClassCrossEntropy::<_, K, false>(kernel))
+                }
             }
             Targets::Probabilities(_) => {
                 with_denominator(&mut pass, Compensated::from_count(rows.grid.len).value());
