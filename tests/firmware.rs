@@ -15,8 +15,6 @@ use std::{env, fmt::Write, fs, path::Path};
 
 use golden::Hash;
 use losslanes::Backend;
-use smartcore::dataset::digits;
-use training::{DIGIT, DIGITS, PIXELS};
 
 /// Fails unless `data` is what the file has.
 fn check(file: &str, data: &[u8]) {
@@ -28,43 +26,51 @@ fn check(file: &str, data: &[u8]) {
 }
 
 /// The first digits of the data set.
-fn some_digits() -> [u8; DIGITS * DIGIT] {
-    let all = digits::load_dataset();
-    let mut digits = [0; DIGITS * DIGIT];
-    for (i, digit) in digits.chunks_mut(DIGIT).enumerate() {
-        let (label, pixels) = digit.split_last_mut().expect("a label");
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "digits from 0 to 9")]
-        let of = all.target[i] as u8;
-        *label = of;
-        for (to, &from) in pixels.iter_mut().zip(&all.data[i * PIXELS..]) {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "pixels from 0 to 16")]
-            let pixel = from as u8;
-            *to = pixel;
-        }
-    }
-    digits
-}
-
+#[cfg(not(golden_only))]
 #[test]
 fn digits() {
-    check("digits.bin", &some_digits());
+    use training::{DIGIT, PIXELS};
+
+    let all = smartcore::dataset::digits::load_dataset();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "digits and pixels are small integers")]
+    let digit = |i: usize| {
+        let pixels = all.data[i * PIXELS..(i + 1) * PIXELS].iter();
+        pixels.map(|&x| x as u8).chain([all.target[i] as u8]).collect::<Vec<_>>()
+    };
+    let digits: Vec<u8> = (0..training::DIGITS).flat_map(digit).collect();
+    assert_eq!(digits.len(), training::DIGITS * DIGIT);
+    check("digits.bin", &digits);
+}
+
+/// The backends of each arithmetic that a microcontroller has, and what its files are called.
+fn arithmetics() -> [(&'static str, Vec<Backend>); 2] {
+    let portable = Backend::available().filter(|backend| !backend.is_fused());
+    [("portable", portable.collect()), ("integer", vec![Backend::INTEGER])]
 }
 
 #[test]
 fn hashes() {
-    for backend in Backend::available().filter(|backend| !backend.is_fused()) {
-        let mut text = String::new();
-        let line = |name: &str, function: &str, hash| writeln!(text, "{hash:08x} {name}: {function}").expect("memory");
-        golden::run(backend, line).expect("valid arguments");
-        check("golden.txt", text.as_bytes());
+    for (arithmetic, backends) in arithmetics() {
+        for backend in backends {
+            let mut text = String::new();
+            let line =
+                |name: &str, function: &str, hash| writeln!(text, "{hash:08x} {name}: {function}").expect("memory");
+            golden::run(backend, line).expect("valid arguments");
+            check(&format!("golden_{arithmetic}.txt"), text.as_bytes());
+        }
     }
 }
 
 #[test]
 fn epoch_of_training() {
-    let mut text = String::new();
-    let loss = |loss: f32| writeln!(text, "{:08x} loss", loss.to_bits()).expect("memory");
-    let model = training::epoch(Backend::detect().portable(), &some_digits(), loss).expect("valid arguments");
-    writeln!(text, "{:08x} model", Hash::of(model.as_flattened())).expect("memory");
-    check("train_digits.txt", text.as_bytes());
+    for (arithmetic, backends) in arithmetics() {
+        for backend in backends {
+            let mut text = String::new();
+            let loss = |loss: f32| writeln!(text, "{:08x} loss", loss.to_bits()).expect("memory");
+            let model = training::epoch(backend, include_bytes!("firmware/data/digits.bin"), loss);
+            let model = model.expect("valid arguments");
+            writeln!(text, "{:08x} model", Hash::of(model.as_flattened())).expect("memory");
+            check(&format!("train_digits_{arithmetic}.txt"), text.as_bytes());
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     grid::Run,
-    map::RowMap,
+    integer,
+    map::{Coefficients, RowMap, RowsOut, write_lanes},
     partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, always},
 };
 use crate::simd::{Group, LANES, Simd};
@@ -47,6 +48,33 @@ impl Layout for Direct {
             tile::<S, CROSS>(s, &mut state, start, TILE.min(rows.classes - start), load, cross);
         }
         Partition { logit, ..state.finish(s) }
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut RowsOut<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        _number: usize,
+        row: &Coefficients<S::F>,
+    ) {
+        if S::N > 1 {
+            return write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
+        }
+        rows.grid.seek(run, i);
+        let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
+        let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        for class in 0..rows.classes {
+            let x = s.load_part(out.logits().get(from..).unwrap_or(&[]), 0.0);
+            let q = if M::CROSS { cross(class, x).1 } else { x };
+            s.store_part(M::of_logit(s, row, x, q), out.data.get_mut(to..).unwrap_or(&mut []));
+            from = from.wrapping_add_signed(rows.stride);
+            to = to.wrapping_add_signed(out.stride);
+        }
     }
 }
 
@@ -104,22 +132,44 @@ fn tile<S: Simd, const CROSS: bool>(
     let zero = s.splat(0.0);
     let (mut sum, mut cross_sums) = ([zero; LANES], [(zero, zero); LANES]);
     let mut below = s.int(0);
+    let mut whole = integer::ExpSum::new();
     for class in start..start.wrapping_add(len) {
         let d = s.sub(load(class, ()), reference);
-        let term = Term::new(s, d);
-        below = s.int_add(below, term.below);
         let lane = class % LANES;
-        sum[lane] = term.add_to(s, sum[lane]);
+        if S::INTEGER {
+            // Integers need no lanes.
+            below = s.int_add(below, s.shr::<31>(s.bits(d)));
+            s.map_bits(
+                d,
+                #[inline(always)]
+                |d| {
+                    whole.add(d);
+                    d
+                },
+            );
+        } else {
+            let term = Term::new(s, d);
+            below = s.int_add(below, term.below);
+            sum[lane] = term.add_to(s, sum[lane]);
+        }
         if CROSS {
             let ((a, b), (c, d)) = (cross_sums[lane], cross(class, s.neg(d)));
             cross_sums[lane] = (s.add(a, c), s.add(b, d));
         }
     }
-    let sum = join(
-        sum,
-        #[inline(always)]
-        |a, b| s.add(a, b),
-    );
+    let sum = if S::INTEGER {
+        s.map_bits(
+            zero,
+            #[inline(always)]
+            |_| whole.value(),
+        )
+    } else {
+        join(
+            sum,
+            #[inline(always)]
+            |a, b| s.add(a, b),
+        )
+    };
     let (cross, mass) = if CROSS {
         join(
             cross_sums,

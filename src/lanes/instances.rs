@@ -8,7 +8,7 @@ use super::{
     probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
     softmax::{ExpSum, LogSumExp, Max, Softmax},
 };
-use crate::simd::{Backend, Compiled};
+use crate::simd::{Backend, Compiled, INTEGERS, Kernel};
 
 macro_rules! instances {
     ($($kernel:ty;)*) => {$(
@@ -16,6 +16,11 @@ macro_rules! instances {
             #[inline(never)]
             fn run_on(self, backend: Backend) -> Self::Output {
                 backend.dispatch(self)
+            }
+
+            #[inline(never)]
+            fn run_in_integers(self) -> Self::Output {
+                self.run(INTEGERS)
             }
         }
     )*};
