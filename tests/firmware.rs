@@ -55,7 +55,7 @@ fn hashes() {
             let mut text = String::new();
             let line =
                 |name: &str, function: &str, hash| writeln!(text, "{hash:08x} {name}: {function}").expect("memory");
-            golden::run(backend, line).expect("valid arguments");
+            golden::run(|| backend, line).expect("valid arguments");
             check(&format!("golden_{arithmetic}.txt"), text.as_bytes());
         }
     }

@@ -95,13 +95,14 @@ const LOGITS: Cases = Cases { shapes: &LENGTHS, x: Random::logit };
 const PROBABILITIES: Cases = Cases { shapes: &LENGTHS, x: Random::probability };
 
 /// What is recorded, and where to.
-struct Record<'a, F> {
-    backend: Backend,
+struct Record<'a, B, F> {
+    /// A function, so that firmware has the code of one backend.
+    backend: B,
     case: &'a mut Case,
     line: F,
 }
 
-impl<F: FnMut(&str, &str, u32)> Record<'_, F> {
+impl<B: Fn() -> Backend, F: FnMut(&str, &str, u32)> Record<'_, B, F> {
     /// Calls some functions with every case, and hashes what each gives.
     fn each<const N: usize>(
         &mut self,
@@ -113,7 +114,7 @@ impl<F: FnMut(&str, &str, u32)> Record<'_, F> {
         let mut hashes = [const { Hash::new() }; N];
         for &[rows, classes] in cases.shapes {
             self.case.fill(rows, classes, cases.x);
-            call(self.backend, self.case, &mut hashes)?;
+            call((self.backend)(), self.case, &mut hashes)?;
         }
         for (function, hash) in functions.into_iter().zip(hashes) {
             (self.line)(name, function, hash.0);
@@ -174,7 +175,7 @@ macro_rules! loss {
 }
 
 /// Runs everything, and gives each function's name and hash to `line`.
-pub fn run(backend: Backend, line: impl FnMut(&str, &str, u32)) -> Result<(), Error> {
+pub fn run(backend: impl Fn() -> Backend, line: impl FnMut(&str, &str, u32)) -> Result<(), Error> {
     let mut case = Case::new();
     let mut record = Record { backend, case: &mut case, line };
     elementwise(&mut record)?;
@@ -184,7 +185,7 @@ pub fn run(backend: Backend, line: impl FnMut(&str, &str, u32)) -> Result<(), Er
     binary(&mut record)
 }
 
-fn elementwise(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
+fn elementwise(record: &mut Record<'_, impl Fn() -> Backend, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
     macro_rules! maps {
         ($($map:ident $in_place:ident),*) => {$(
             record.each("kernels", [stringify!($map), stringify!($in_place)], &ELEMENTS, |backend, case, [map, in_place]| {
@@ -203,7 +204,7 @@ fn elementwise(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(
     Ok(())
 }
 
-fn of_rows(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
+fn of_rows(record: &mut Record<'_, impl Fn() -> Backend, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
     macro_rules! maps {
         ($($map:ident $in_place:ident),*) => {$(
             record.each("kernels", [stringify!($map), stringify!($in_place)], &CLASSES, |backend, case, [map, in_place]| {
@@ -233,7 +234,7 @@ fn of_rows(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), E
     })
 }
 
-fn cross_entropy(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
+fn cross_entropy(record: &mut Record<'_, impl Fn() -> Backend, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
     loss!(
         record,
         "cross_entropy",
@@ -288,7 +289,7 @@ fn cross_entropy(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result
     })
 }
 
-fn nll(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
+fn nll(record: &mut Record<'_, impl Fn() -> Backend, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
     loss!(
         record,
         "nll",
@@ -309,7 +310,7 @@ fn nll(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), Error
     )
 }
 
-fn binary(record: &mut Record<'_, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
+fn binary(record: &mut Record<'_, impl Fn() -> Backend, impl FnMut(&str, &str, u32)>) -> Result<(), Error> {
     loss!(
         record,
         "bce",

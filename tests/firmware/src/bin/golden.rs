@@ -9,7 +9,7 @@ use semihosting::{println, process::ExitCode};
 #[entry]
 fn main() -> ! {
     let line = |name: &str, function: &str, hash| println!("{hash:08x} {name}: {function}");
-    match golden::run(Backend::detect(), line) {
+    match golden::run(Backend::detect, line) {
         Ok(()) => ExitCode::SUCCESS.exit_process(),
         Err(error) => {
             println!("{error}");
