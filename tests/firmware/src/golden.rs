@@ -4,8 +4,10 @@ use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, Nl
 
 use super::random::Random;
 
-/// The most numbers of a case: beyond a tile of 1024 classes.
-const MOST: usize = 1030;
+/// The most numbers of a case.
+const MOST: usize = 170;
+/// A row beyond a tile of 1024 classes, of which the logits alone have room.
+const LONG: usize = 1030;
 /// The most rows, or elements of a binary loss.
 const ROWS: usize = 48;
 
@@ -51,7 +53,7 @@ impl Hash {
 struct Case {
     rows: usize,
     classes: usize,
-    x: [f32; MOST],
+    x: [f32; LONG],
     /// Probabilities and weights: of the classes, of the rows, of all elements.
     y: [f32; MOST],
     labels: [i16; ROWS],
@@ -64,7 +66,7 @@ impl Case {
         Self {
             rows: 0,
             classes: 0,
-            x: [0.0; MOST],
+            x: [0.0; LONG],
             y: [0.0; MOST],
             labels: [0; ROWS],
             out: [0.0; ROWS],
@@ -90,6 +92,7 @@ struct Cases {
 }
 
 const CLASSES: Cases = Cases { shapes: &SHAPES, x: Random::logit };
+const LONG_ROW: Cases = Cases { shapes: &[[1, LONG]], x: Random::logit };
 const ELEMENTS: Cases = Cases { shapes: &LENGTHS, x: Random::any };
 const LOGITS: Cases = Cases { shapes: &LENGTHS, x: Random::logit };
 const PROBABILITIES: Cases = Cases { shapes: &LENGTHS, x: Random::probability };
@@ -285,6 +288,13 @@ fn cross_entropy(record: &mut Record<'_, impl Fn() -> Backend, impl FnMut(&str, 
         let x = View::strided(x, 0, shape, [1, rows.cast_signed()])?;
         columns.add(loss.mean_with_grad(x, labels, ViewMut::new(grad, shape)?)?);
         columns.all(grad);
+        Ok(())
+    })?;
+    record.each("long row", ["log_sum_exp", "cross_entropy"], &LONG_ROW, |backend, case, [log, mean]| {
+        log.add(kernels::on(backend).log_sum_exp(View::new(&case.x, [LONG])?));
+        let labels = View::new(&case.labels[..1], [1])?;
+        let loss = CrossEntropyLoss::new().on(backend);
+        mean.add(loss.mean(View::new(&case.x, [1, LONG])?, labels)?);
         Ok(())
     })
 }
