@@ -268,17 +268,15 @@ impl Kernels {
     #[inline]
     #[must_use]
     pub fn log_sum_exp(self, x: View<'_, f32, 1>) -> f32 {
-        let max = self.row_max(x);
-        if max.is_finite() {
-            let rank_zero = Layout { offset: x.layout().offset, shape: [], strides: [] };
-            let mut axes = Axes::<0, 1>::of([&rank_zero]);
-            let ([classes], [stride]) = (x.shape(), x.strides());
-            let rows = |grid| Rows { grid, classes, stride, cross: Cross::NONE };
-            return axes
-                .merge(0)
-                .map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp { rows: rows(grid), x: x.data() }));
-        }
-        max
+        let rank_zero = Layout { offset: x.layout().offset, shape: [], strides: [] };
+        let mut axes = Axes::<0, 1>::of([&rank_zero]);
+        let ([classes], [stride]) = (x.shape(), x.strides());
+        let rows = |grid| Rows { grid, classes, stride, cross: Cross::NONE };
+        let sum = axes
+            .merge(0)
+            .map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp { rows: rows(grid), x: x.data() }));
+        // Relative to a maximum of +∞ there is nothing but NaN.
+        if sum.is_nan() { self.row_max(x) } else { sum }
     }
 
     /// As [`softmax`], on this backend.

@@ -134,7 +134,8 @@ fn sweep(backends: &[Backend], step: usize) {
 
 #[test]
 fn sparse() {
-    sweep(&Backend::available().collect::<Vec<_>>(), if cfg!(debug_assertions) { 65_537 } else { 4_099 });
+    let backends: Vec<_> = Backend::available().chain([Backend::INTEGER]).collect();
+    sweep(&backends, if cfg!(debug_assertions) { 65_537 } else { 4_099 });
 }
 
 /// One backend of each arithmetic: the others have the same bits.
@@ -143,5 +144,5 @@ fn sparse() {
 fn all() {
     let fastest = Backend::detect();
     let fused = fastest.is_fused().then_some(fastest);
-    sweep(&fused.into_iter().chain([fastest.portable()]).collect::<Vec<_>>(), 1);
+    sweep(&fused.into_iter().chain([fastest.portable(), Backend::INTEGER]).collect::<Vec<_>>(), 1);
 }

@@ -85,6 +85,13 @@ impl ClassTargets<'_> {
         Ok(sum.merge(Compensated::from_count(kept)).value())
     }
 
+    /// The error of the first label that is out of range.
+    #[inline(never)]
+    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<(), Error> {
+        let mut run = rows.grid.start();
+        (0..rows.grid.len).try_for_each(|i| self.read(&rows.grid, &mut run, rows.classes, i, &mut [0]).map(drop))
+    }
+
     /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
     #[inline(always)]
     fn weights<S: Simd>(&self, s: S, labels: &[usize]) -> (S::F, S::M) {
@@ -228,36 +235,23 @@ impl<P: Pass, const K: usize> ClassKernel<'_, P, K> {
         let run = rows.grid.start();
         let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, valid: true };
         let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
-        if !items.valid {
-            // The first target that is wrong, whatever order the lanes came in.
-            targets.check(&rows)?;
-        }
-        Ok(total)
+        if items.valid { Ok(total) } else { targets.first_error(&rows).map(|()| total) }
     }
 }
 
-/// Cross entropy of class indices.
-pub(crate) struct ClassCrossEntropy<'a, P, const K: usize>(pub(crate) ClassKernel<'a, P, K>);
+/// Cross entropy of class indices, with or without label smoothing.
+pub(crate) struct ClassCrossEntropy<'a, P, const K: usize, const SMOOTHING: bool>(pub(crate) ClassKernel<'a, P, K>);
 
-impl<P: Pass, const K: usize> Kernel for ClassCrossEntropy<'_, P, K> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassCrossEntropy<'_, P, K, SMOOTHING> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        let Self(kernel) = self;
-        let way = kernel.rows.way();
-        if kernel.rows.cross.floor > 0.0 {
-            run_rows(s, way, Smoothed::<P, K, true>(kernel))
-        } else {
-            run_rows(s, way, Smoothed::<P, K, false>(kernel))
-        }
+        run_rows(s, self.0.rows.way(), self)
     }
 }
 
-/// With or without label smoothing.
-struct Smoothed<'a, P, const K: usize, const SMOOTHING: bool>(ClassKernel<'a, P, K>);
-
-impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for Smoothed<'_, P, K, SMOOTHING> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassCrossEntropy<'_, P, K, SMOOTHING> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]

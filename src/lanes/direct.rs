@@ -1,8 +1,9 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
+    gradient::TargetGradients,
     grid::Run,
-    map::{Memory, RowMap},
+    map::{Coefficients, Memory, RowMap, write_lanes},
     partition::{Layout, Partition, Rows, Source, State, TARGET, TILE, always, tile},
 };
 use crate::simd::{Group, Simd};
@@ -39,6 +40,50 @@ impl Layout for Direct {
             tile::<S, CROSS>(s, &mut state, start, len, &mut source, cross);
         }
         Partition { logit, ..state.finish(s) }
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        _number: usize,
+        row: &Coefficients<S::F>,
+        targets: Option<&TargetGradients<'_, S::F>>,
+    ) {
+        if S::N > 1 {
+            write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
+        } else {
+            write_row::<S, M, K>(s, rows, out, run, i, row);
+        }
+        if let Some(targets) = targets {
+            targets.write(s, rows, out, run, i);
+        }
+    }
+}
+/// Maps row `i`, one class after the other.
+#[inline(always)]
+fn write_row<S: Simd, M: RowMap, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    out: &mut Memory<'_>,
+    run: &mut Run<K>,
+    i: usize,
+    row: &Coefficients<S::F>,
+) {
+    rows.grid.seek(run, i);
+    let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
+    let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, 1);
+    for class in 0..rows.classes {
+        let x = s.load_part(out.logits().get(from..).unwrap_or(&[]), 0.0);
+        let q = if M::CROSS { cross(class, x).1 } else { x };
+        s.store_part(M::of_logit(s, row, x, q), out.data.get_mut(to..).unwrap_or(&mut []));
+        from = from.wrapping_add_signed(rows.stride);
+        to = to.wrapping_add_signed(out.stride);
     }
 }
 

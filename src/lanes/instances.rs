@@ -8,7 +8,7 @@ use super::{
     probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
     softmax::{ExpSum, LogSumExp, Max, Softmax},
 };
-use crate::simd::{Backend, Compiled};
+use crate::simd::{Backend, Compiled, INTEGERS, Kernel};
 
 /// Kernels, and the function of [`parallel`](super::parallel) that shares them out, if any.
 macro_rules! instances {
@@ -25,13 +25,20 @@ macro_rules! instances {
                     super::parallel::$share(self, backend)
                 }
             )?
+
+            #[inline(never)]
+            fn run_in_integers(self) -> Self::Output {
+                self.run(INTEGERS)
+            }
         }
     )*};
 }
 
 instances! {
-    ClassCrossEntropy<'_, Forward<'_>, FORWARD>: run;
-    ClassCrossEntropy<'_, Backward<'_>, BACKWARD>: run_rows;
+    ClassCrossEntropy<'_, Forward<'_>, FORWARD, false>: run;
+    ClassCrossEntropy<'_, Forward<'_>, FORWARD, true>: run;
+    ClassCrossEntropy<'_, Backward<'_>, BACKWARD, false>: run_rows;
+    ClassCrossEntropy<'_, Backward<'_>, BACKWARD, true>: run_rows;
     NegativeLogLikelihood<'_, Forward<'_>, FORWARD>: run;
     NegativeLogLikelihood<'_, Backward<'_>, BACKWARD>: run_rows;
     ProbabilityCrossEntropy<'_, Forward<'_>, FORWARD>: run;

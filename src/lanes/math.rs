@@ -9,6 +9,7 @@
 //! Polynomials come from Sollya's `fpminimax` with coefficients rounded to `f32`; each says of what, and how far it is
 //! from it. They leave out the leading terms that have to be exact.
 
+use super::integer;
 use crate::simd::Ops;
 
 /// The unit of [`exp_term`], 2^-60: what the sum of its terms has to be multiplied with.
@@ -90,6 +91,9 @@ fn scale<S: Ops>(s: S, t: S::F) -> S::F {
 /// Worst error: 0.99 / 0.96 ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
+    if S::INTEGER {
+        return s.map_bits(x, integer::exp);
+    }
     let x = s.min(s.splat(89.0), s.max(s.splat(EXP_MIN), x));
     let (t, u) = exp_parts(s, x, 254.0);
     let n = s.bits(t);
@@ -121,6 +125,9 @@ pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
 /// with one more rounding. 2^60 for d = 0, 0 for -∞ and all below -129.3, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exponential<S: Ops>(s: S, d: S::F) -> S::F {
+    if S::INTEGER {
+        return s.map_bits(d, integer::exp_term);
+    }
     let (p, scale) = exp_term(s, d);
     s.mul(p, scale)
 }
@@ -180,6 +187,9 @@ pub(crate) fn ln<S: Ops>(s: S, x: S::F) -> S::F {
 /// Worst error: 0.95 / 0.98 ULP. `ln_1p(±0) = ±0`, `ln_1p(-1) = -∞`, `ln_1p(∞) = ∞`; less than -1 or NaN gives NaN.
 #[inline(always)]
 pub(crate) fn ln_1p<S: Ops>(s: S, x: S::F) -> S::F {
+    if S::INTEGER {
+        return s.map_bits(x, integer::ln_1p);
+    }
     let one = s.splat(1.0);
     let y = s.add(x, one);
     let near_one = s.sub(y, x);
@@ -236,6 +246,9 @@ pub(crate) fn ln_complement<S: Ops>(s: S, p: S::F) -> S::F {
 /// Worst error: 1.44 / 1.44 ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
+    if S::INTEGER {
+        return s.map_bits(x, integer::sigmoid);
+    }
     const UNIT: i32 = 24;
     let unit = s.splat(power_of_two(-UNIT));
     let y = s.min(s.splat(-EXP_MIN), s.max(s.splat(-20.0), s.neg(x)));
@@ -296,6 +309,9 @@ fn ln_1p_exp<S: Ops>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F)) 
 /// -∞; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn softplus<S: Ops>(s: S, x: S::F) -> S::F {
+    if S::INTEGER {
+        return s.add(s.max(x, s.splat(0.0)), soft(s, x));
+    }
     ln_1p_exp(s, x, s.max(x, s.splat(0.0)), exp_neg_abs(s, x))
 }
 
@@ -310,6 +326,9 @@ pub(crate) fn log_sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
 /// Worst error: 1.26 / 1.27 ULP.
 #[inline(always)]
 pub(crate) fn soft<S: Ops>(s: S, x: S::F) -> S::F {
+    if S::INTEGER {
+        return s.map_bits(x, integer::soft);
+    }
     ln_1p_exp(s, x, s.splat(0.0), exp_neg_abs(s, x))
 }
 
@@ -319,6 +338,9 @@ pub(crate) fn soft<S: Ops>(s: S, x: S::F) -> S::F {
 /// Worst error: 2.83 ULP in the first two, as [`soft`] in the last.
 #[inline(always)]
 pub(crate) fn sigmoids_and_soft<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
+    if S::INTEGER {
+        return (sigmoid(s, x), sigmoid(s, s.neg(x)), soft(s, x));
+    }
     let parts = exp_neg_abs(s, x);
     let (one, zero) = (s.splat(1.0), s.splat(0.0));
     let (_, _, z) = parts;

@@ -8,6 +8,7 @@ pub(crate) mod elements;
 pub(crate) mod gradient;
 pub(crate) mod grid;
 mod instances;
+mod integer;
 pub(crate) mod map;
 pub(crate) mod math;
 mod packed;

@@ -24,12 +24,12 @@ use super::{
     direct::Direct,
     gradient::TargetGradients,
     grid::{Grid, Run, gather},
+    integer,
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
     packed::Packed,
     rows::ByRows,
     strided::Strided,
-    sum::tree,
 };
 use crate::simd::{Kernel, LANES, Ops, Simd};
 
@@ -217,14 +217,28 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     let (mut sum, mut weighted) = ([zero; LANES], [(zero, zero); LANES]);
     // How many are below the reference, negative.
     let mut below = o.int(0);
+    let mut whole = integer::ExpSum::new();
     for class in start..start.wrapping_add(len) {
         let x = rows.load(class);
         let d = o.sub(x, reference);
-        let term = Term::new(o, d);
-        below = o.int_add(below, term.below);
-        rows.take(class, x, term);
         let lane = class % LANES;
-        sum[lane] = term.add_to(o, sum[lane]);
+        if O::INTEGER {
+            // Integers need no lanes.
+            below = o.int_add(below, o.shr::<31>(o.bits(d)));
+            o.map_bits(
+                d,
+                #[inline(always)]
+                |d| {
+                    whole.add(d);
+                    d
+                },
+            );
+        } else {
+            let term = Term::new(o, d);
+            below = o.int_add(below, term.below);
+            rows.take(class, x, term);
+            sum[lane] = term.add_to(o, sum[lane]);
+        }
         if CROSS {
             let ((a, b), (c, d)) = (weighted[lane], cross(class, o.neg(d)));
             weighted[lane] = (o.add(a, c), o.add(b, d));
@@ -241,7 +255,16 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
         }
     }
     let (cross, mass) = weighted[0];
-    let sums = Sums { sum: sum[0], cross, mass };
+    let sum = if O::INTEGER {
+        o.map_bits(
+            zero,
+            #[inline(always)]
+            |_| whole.value(),
+        )
+    } else {
+        sum[0]
+    };
+    let sums = Sums { sum, cross, mass };
     let ties = o.add(o.splat(small_count(len)), o.to_float(below));
     state.leave::<O, CROSS>(o, sums, ties);
 }

@@ -228,7 +228,7 @@ impl<'a> CrossEntropyLoss<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn run<T: Target, const D: usize, const E: usize, const R: usize>(
         self,
         logits: View<'_, f32, D>,
@@ -236,14 +236,20 @@ impl<'a> CrossEntropyLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let mut axes = RowAxes::<D, FORWARD>::new(logits.layout())?;
-        T::with(target.data(), axes.classes, self.ignored(), |targets| {
-            let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
-            let rows = self.rows(&mut axes, targets)?;
-            self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
-        })
+        T::with(
+            target.data(),
+            axes.classes,
+            self.ignored(),
+            #[inline(always)]
+            |targets| {
+                let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
+                let rows = self.rows(&mut axes, targets)?;
+                self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
+            },
+        )
     }
 
-    #[inline]
+    #[inline(always)]
     fn backward<T: Target, const D: usize, const E: usize, const R: usize>(
         self,
         gradient: Gradient<'_, D>,
@@ -253,21 +259,27 @@ impl<'a> CrossEntropyLoss<'a> {
     ) -> Result<Total, Error> {
         let [layout, gradient_layout] = gradient.layouts();
         let mut axes = RowAxes::<D, BACKWARD>::new(&layout)?;
-        T::with(target.data(), axes.classes, self.ignored(), |targets| {
-            let out = self.set(&mut axes, &layout, targets, target, out)?;
-            let gradient_stride = axes.set_gradient(&gradient_layout);
-            let upstream = match of {
-                Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
-                Of::Sum | Of::Mean => Upstream::Same(1.0),
-            };
-            let rows = self.rows(&mut axes, targets)?;
-            let pass = backward(gradient, gradient_stride, upstream);
-            self.compute(rows, targets, out, pass, |pass, denominator| {
-                if matches!(of, Of::Mean) {
-                    pass.upstream = Upstream::Same(inverse(denominator));
-                }
-            })
-        })
+        T::with(
+            target.data(),
+            axes.classes,
+            self.ignored(),
+            #[inline(always)]
+            |targets| {
+                let out = self.set(&mut axes, &layout, targets, target, out)?;
+                let gradient_stride = axes.set_gradient(&gradient_layout);
+                let upstream = match of {
+                    Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
+                    Of::Sum | Of::Mean => Upstream::Same(1.0),
+                };
+                let rows = self.rows(&mut axes, targets)?;
+                let pass = backward(gradient, gradient_stride, upstream);
+                self.compute(rows, targets, out, pass, |pass, denominator| {
+                    if matches!(of, Of::Mean) {
+                        pass.upstream = Upstream::Same(inverse(denominator));
+                    }
+                })
+            },
+        )
     }
 
     /// The coefficients of the sum over all classes. The part of a target class itself is not in it.
@@ -277,7 +289,7 @@ impl<'a> CrossEntropyLoss<'a> {
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::LabelSmoothingOutOfRange { value: smoothing });
         }
-        let floor = if classes == 0 { 0.0 } else { smoothing / classes as f32 };
+        let floor = if classes == 0 || smoothing == 0.0 { 0.0 } else { smoothing / classes as f32 };
         Ok(Cross { weight: check_weight(self.weight, classes)?, target: None, keep: 1.0 - smoothing, floor })
     }
 
@@ -336,6 +348,7 @@ impl<'a> CrossEntropyLoss<'a> {
     }
 
     /// The part that does not depend on ranks and element types. `with_denominator` gets the denominator of the mean.
+    #[inline(always)]
     fn compute<P: Pass, const K: usize>(
         self,
         rows: Rows<'_, K>,
@@ -345,7 +358,8 @@ impl<'a> CrossEntropyLoss<'a> {
         with_denominator: impl FnOnce(&mut P, f32),
     ) -> Result<Total, Error>
     where
-        for<'k> ClassCrossEntropy<'k, P, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassCrossEntropy<'k, P, K, false>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassCrossEntropy<'k, P, K, true>: Compiled<Output = Result<Total, Error>>,
         for<'k> ProbabilityCrossEntropy<'k, P, K>: Compiled<Output = Total>,
     {
         match targets {
@@ -354,7 +368,13 @@ impl<'a> CrossEntropyLoss<'a> {
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(&rows)?);
                 }
-                self.backend().run(ClassCrossEntropy(ClassKernel { rows, targets, out, pass }))
+                let smoothing = rows.cross.floor > 0.0;
+                let kernel = ClassKernel { rows, targets, out, pass };
+                if smoothing {
+                    self.backend().run(ClassCrossEntropy::<_, K, true>(kernel))
+                } else {
+                    self.backend().run(ClassCrossEntropy::<_, K, false>(kernel))
+                }
             }
             Targets::Probabilities(_) => {
                 let weight = Compensated::from_count(rows.grid.len);

@@ -30,7 +30,7 @@ pub(crate) mod sealed {
 impl Target for f32 {}
 
 impl sealed::Target for f32 {
-    #[inline]
+    #[inline(always)]
     fn with<R>(data: &[Self], _: usize, _: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R {
         f(Targets::Probabilities(data))
     }
@@ -79,7 +79,7 @@ macro_rules! class_index {
         impl ClassIndex for $int {}
 
         impl sealed::Target for $int {
-            #[inline]
+            #[inline(always)]
             fn with<R>(data: &[Self], classes: usize, ignored: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R {
                 let ignored = ignored.and_then(|index| Self::try_from(index).ok());
                 f(Targets::Classes(&Integers { data, classes, ignored }))

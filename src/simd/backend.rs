@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Simd, scalar::Scalar};
+use super::{Simd, scalar::SCALAR};
 
 /// An algorithm with its arguments, written for any vector.
 pub(crate) trait Kernel {
@@ -26,6 +26,9 @@ pub(crate) trait Compiled: Kernel {
     {
         self.run_on(backend)
     }
+
+    /// On [`Backend::INTEGER`]: by itself, so that firmware has one of the two.
+    fn run_in_integers(self) -> Self::Output;
 }
 
 /// A set of instructions.
@@ -34,6 +37,9 @@ pub(crate) trait Compiled: Kernel {
 pub enum Isa {
     /// One lane at a time in plain Rust: everywhere.
     Scalar,
+    /// One lane at a time, exponentials by integers: the default of cores without floating point hardware. Its bits are its
+    /// own, and the same everywhere.
+    Integer,
     /// Four lanes in portable SIMD, chosen when the crate is compiled: SSE2, NEON or wasm's simd128.
     Wide,
     /// Eight lanes of AVX2 with FMA, found at run time.
@@ -43,7 +49,7 @@ pub enum Isa {
 }
 
 impl Isa {
-    const ALL: [Self; 4] = [Self::Scalar, Self::Wide, Self::Avx2, Self::Avx512];
+    const ALL: [Self; 5] = [Self::Scalar, Self::Integer, Self::Wide, Self::Avx2, Self::Avx512];
 }
 
 /// Where a computation runs: a set of instructions that this CPU has, and an arithmetic.
@@ -89,6 +95,11 @@ impl Backend {
         }
     }
 
+    /// One lane at a time, exponentials by integers: what [`Backend::detect`] gives on Cortex-M without an FPU and on bare
+    /// RV32. Runs on every target, as a twin whose bits are the same, but only there it is fast; [`Backend::available`] does
+    /// not list it elsewhere.
+    pub const INTEGER: Self = Self::new(Isa::Integer, false);
+
     /// The fastest backend of this CPU. Cheap enough for every call.
     #[inline]
     #[must_use]
@@ -99,6 +110,8 @@ impl Backend {
             Isa::Avx2
         } else if has(Isa::Wide) {
             Isa::Wide
+        } else if has(Isa::Integer) {
+            Isa::Integer
         } else {
             Isa::Scalar
         };
@@ -117,7 +130,10 @@ impl Backend {
     #[inline]
     #[must_use]
     pub const fn portable(self) -> Self {
-        Self { fused: false, ..self }
+        match self.isa {
+            Isa::Integer => Self::SCALAR,
+            _ => Self { fused: false, ..self },
+        }
     }
 
     /// The same on several threads: those of the pool that the caller is in, or else of rayon's global one. Only with the
@@ -173,8 +189,11 @@ impl Backend {
     }
 
     /// Runs a kernel on this backend.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run<K: Compiled>(self, kernel: K) -> K::Output {
+        if self.isa == Isa::Integer {
+            return kernel.run_in_integers();
+        }
         #[cfg(feature = "rayon")]
         if self.parallel {
             return kernel.run_parallel(self);
@@ -191,7 +210,7 @@ impl Backend {
             target_feature = "simd128"
         ))]
         match self.isa {
-            Isa::Scalar => {}
+            Isa::Scalar | Isa::Integer => {}
             #[cfg(any(target_feature = "fma", target_arch = "aarch64"))]
             Isa::Wide if self.fused => return kernel.run(super::wide::Wide::FUSED),
             Isa::Wide => return kernel.run(super::wide::Wide::PORTABLE),
@@ -200,7 +219,7 @@ impl Backend {
             #[cfg(not(target_feature = "sse2"))]
             Isa::Avx2 | Isa::Avx512 => {}
         }
-        kernel.run(Scalar)
+        kernel.run(SCALAR)
     }
 
     #[cfg(target_feature = "sse2")]
@@ -235,6 +254,10 @@ cpufeatures::new!(avx512_f_vl_bw_dq, "avx512f", "avx512vl", "avx512bw", "avx512d
 fn has(isa: Isa) -> bool {
     match isa {
         Isa::Scalar => true,
+        // Of bare RV32 with an FPU nothing tells.
+        Isa::Integer => {
+            cfg!(all(target_os = "none", any(all(target_arch = "arm", target_abi = "eabi"), target_arch = "riscv32")))
+        }
         Isa::Wide => cfg!(any(
             target_feature = "sse2",
             all(target_feature = "neon", target_arch = "aarch64"),
@@ -253,7 +276,7 @@ fn has(isa: Isa) -> bool {
 #[inline]
 const fn has_fma(isa: Isa) -> bool {
     match isa {
-        Isa::Scalar => false,
+        Isa::Scalar | Isa::Integer => false,
         Isa::Wide => cfg!(any(target_feature = "fma", target_arch = "aarch64")),
         Isa::Avx2 | Isa::Avx512 => true,
     }
@@ -270,15 +293,20 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.isa {
             Isa::Scalar => "scalar",
+            Isa::Integer => "integer",
             Isa::Wide => "wide",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
         })?;
-        f.write_str(if self.fused { " (fused" } else { " (portable" })?;
+        f.write_str(match self.isa {
+            Isa::Integer => "",
+            _ if self.fused => " (fused)",
+            _ => " (portable)",
+        })?;
         #[cfg(feature = "rayon")]
         if self.parallel {
             f.write_str(", parallel")?;
         }
-        f.write_str(")")
+        Ok(())
     }
 }

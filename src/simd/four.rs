@@ -12,6 +12,7 @@ pub(crate) struct Four<S>(pub(crate) S);
 
 impl<S: Ops> Ops for Four<S> {
     const FUSED: bool = S::FUSED;
+    const INTEGER: bool = S::INTEGER;
     type F = [S::F; 4];
     type I = [S::I; 4];
     type M = [S::M; 4];
@@ -145,6 +146,11 @@ impl<S: Ops> Ops for Four<S> {
     fn shr<const K: i32>(self, a: [S::I; 4]) -> [S::I; 4] {
         let Self(s) = self;
         [s.shr::<K>(a[0]), s.shr::<K>(a[1]), s.shr::<K>(a[2]), s.shr::<K>(a[3])]
+    }
+    #[inline(always)]
+    fn map_bits(self, a: [S::F; 4], mut f: impl FnMut(u32) -> u32) -> [S::F; 4] {
+        let Self(s) = self;
+        [s.map_bits(a[0], &mut f), s.map_bits(a[1], &mut f), s.map_bits(a[2], &mut f), s.map_bits(a[3], &mut f)]
     }
     #[inline(always)]
     fn to_float(self, a: [S::I; 4]) -> [S::F; 4] {

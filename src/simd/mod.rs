@@ -27,8 +27,9 @@ mod wide;
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel};
 pub(crate) use four::Four;
+pub(crate) use scalar::INTEGERS;
 #[cfg(feature = "rayon")]
-pub(crate) use scalar::Scalar;
+pub(crate) use scalar::SCALAR;
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
@@ -43,6 +44,8 @@ pub(crate) type Block = [f32; LANES];
 pub(crate) trait Ops: Copy {
     /// Whether `mul_add` rounds once. Constant, so that an algorithm can have two forms at no cost.
     const FUSED: bool;
+    /// Whether exponentials are computed by integers, in [`Ops::map_bits`].
+    const INTEGER: bool = false;
     /// Floats.
     type F: Copy;
     /// As many 32-bit integers (two's complement, wrapping).
@@ -83,6 +86,10 @@ pub(crate) trait Ops: Copy {
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;
     /// The integers as floats; exact for what is used here, below 2^24.
     fn to_float(self, a: Self::I) -> Self::F;
+    /// A function of the bits of each float, where `INTEGER`; else nothing.
+    fn map_bits(self, a: Self::F, _f: impl FnMut(u32) -> u32) -> Self::F {
+        a
+    }
 }
 
 /// One or several vectors of `S` that are computed side by side.

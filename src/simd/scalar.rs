@@ -2,12 +2,33 @@
 
 use super::{Block, Kernel, LANES, Ops, Simd};
 
-/// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition.
+/// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition. With `INTEGER`
+/// exponentials are computed by integers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scalar;
+pub(crate) struct Scalar<const INTEGER: bool>;
 
-impl Ops for Scalar {
+/// The token of [`super::Backend::SCALAR`].
+pub(crate) const SCALAR: Scalar<false> = Scalar;
+
+/// The token of [`super::Backend::INTEGER`].
+pub(crate) const INTEGERS: Scalar<true> = Scalar;
+
+/// A number that is ordered as the float; for NaN it is out of the range of the others.
+#[inline(always)]
+fn order(a: f32) -> i32 {
+    let bits = a.to_bits().cast_signed();
+    if bits < 0 { i32::MIN.wrapping_sub(bits) } else { bits }
+}
+
+/// `a < b`. Without floating point hardware that is a call, and by integers it is not.
+#[inline(always)]
+fn less<const INTEGER: bool>(a: f32, b: f32) -> bool {
+    if INTEGER { order(a) < order(b) && !a.is_nan() && !b.is_nan() } else { a < b }
+}
+
+impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     const FUSED: bool = false;
+    const INTEGER: bool = INTEGER;
     type F = f32;
     type I = i32;
     type M = bool;
@@ -42,11 +63,11 @@ impl Ops for Scalar {
     }
     #[inline(always)]
     fn max(self, a: f32, b: f32) -> f32 {
-        if a > b { a } else { b }
+        if less::<INTEGER>(b, a) { a } else { b }
     }
     #[inline(always)]
     fn min(self, a: f32, b: f32) -> f32 {
-        if a < b { a } else { b }
+        if less::<INTEGER>(a, b) { a } else { b }
     }
     #[inline(always)]
     fn abs(self, a: f32) -> f32 {
@@ -58,11 +79,11 @@ impl Ops for Scalar {
     }
     #[inline(always)]
     fn lt(self, a: f32, b: f32) -> bool {
-        a < b
+        less::<INTEGER>(a, b)
     }
     #[inline(always)]
     fn eq(self, a: f32, b: f32) -> bool {
-        a == b
+        if INTEGER { order(a) == order(b) && !a.is_nan() } else { a == b }
     }
     #[inline(always)]
     fn select(self, mask: bool, a: f32, b: f32) -> f32 {
@@ -109,13 +130,17 @@ impl Ops for Scalar {
     fn to_float(self, a: i32) -> f32 {
         a as f32
     }
+    #[inline(always)]
+    fn map_bits(self, a: f32, mut f: impl FnMut(u32) -> u32) -> f32 {
+        f32::from_bits(f(a.to_bits()))
+    }
 }
 
-impl Simd for Scalar {
+impl<const INTEGER: bool> Simd for Scalar<INTEGER> {
     const N: usize = 1;
     type Lanes = [f32; 1];
 
-    #[inline(never)]
+    #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }

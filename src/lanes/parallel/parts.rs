@@ -9,13 +9,13 @@ use crate::{
         classes::{ClassCrossEntropy, ClassKernel, NegativeLogLikelihood, OUT, tile_rows},
         elements::{self, Binary, BinaryLoss, Data, Derive, GRADIENT, INPUT, Map, TILE},
         grid::{FlatArray, Grid},
-        map::RowsOut,
+        map::Memory,
         partition::Rows,
         pass::{Backward, Forward, Pass},
         probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
         softmax::{self, Softmax},
     },
-    simd::{Compiled, Scalar},
+    simd::{Compiled, SCALAR},
     total::{Compensated, Total},
 };
 
@@ -70,7 +70,7 @@ fn cut_option<'a, const K: usize>(
     data.map(|data| cut(data, arrays, right, 0)).unzip()
 }
 
-impl RowsOut<'_> {
+impl Memory<'_> {
     /// The arrays of the grid that lie in this memory.
     pub(super) fn arrays(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         [self.array].into_iter().chain(self.input.is_none().then_some(0))
@@ -86,7 +86,7 @@ impl RowsOut<'_> {
             if self.stride < 0 { classes.saturating_sub(1).saturating_mul(self.stride.unsigned_abs()) } else { 0 };
         let arrays = self.arrays();
         let (left, rest) = cut(self.data, arrays, right, below);
-        (RowsOut { data: left, ..self }, RowsOut { data: rest, ..self })
+        (Memory { data: left, ..self }, Memory { data: rest, ..self })
     }
 }
 
@@ -146,8 +146,8 @@ impl<P: CutPass, const K: usize> ClassKernel<'_, P, K> {
 }
 
 macro_rules! class_parts {
-    ($($kernel:ident)*) => {$(
-        impl<P: CutPass, const K: usize> Parts for $kernel<'_, P, K>
+    ($($kernel:ident $(<$smoothing:ident>)?)*) => {$(
+        impl<P: CutPass, const K: usize $(, const $smoothing: bool)?> Parts for $kernel<'_, P, K $(, $smoothing)?>
         where
             Self: Compiled<Output = Result<Total, Error>>,
         {
@@ -167,7 +167,7 @@ macro_rules! class_parts {
     )*};
 }
 
-class_parts! { ClassCrossEntropy NegativeLogLikelihood }
+class_parts! { ClassCrossEntropy<SMOOTHING> NegativeLogLikelihood }
 
 impl<P: CutPass, const K: usize> Parts for ProbabilityCrossEntropy<'_, P, K>
 where
@@ -222,7 +222,7 @@ impl Parts for Softmax<'_> {
     fn split_at(self, middle: usize) -> (Self, Self) {
         let Self { grid, classes, strides, input, out, log } = self;
         let (left, mut right) = grid.split_at(middle);
-        let rows = RowsOut { input, data: out, array: softmax::OUT, stride: strides[1] };
+        let rows = Memory { input, data: out, array: softmax::OUT, stride: strides[1] };
         let (left_out, right_out) = rows.cut(classes, &mut right);
         (
             Self { grid: left, classes, strides, input, out: left_out.data, log },
@@ -266,7 +266,7 @@ where
         let gradient = self.data.gradient.as_deref()?;
         let data = self.data.inputs[INPUT].unwrap_or(gradient);
         // All of them, without a branch for each.
-        let any = |x: &[f32]| x.iter().fold(false, |any, &x| any | L::refuses(Scalar, x));
+        let any = |x: &[f32]| x.iter().fold(false, |any, &x| any | L::refuses(SCALAR, x));
         let refused = match self.grid.is_flat().then(|| self.grid.flat(INPUT, data)) {
             Some(FlatArray::Run(x)) => x.par_chunks(TILE).any(any),
             Some(FlatArray::Same(x)) => any(&[x]),

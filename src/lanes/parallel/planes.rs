@@ -6,7 +6,7 @@ use super::{Job, Join, Parts, each_tile, run};
 use crate::{
     lanes::{
         classes::{ClassCrossEntropy, ClassKernel, NegativeLogLikelihood, OUT},
-        map::RowsOut,
+        map::Memory,
         partition::Rows,
         pass::{BACKWARD, Backward, GRADIENT},
         probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
@@ -134,8 +134,8 @@ fn in_buffer<'s, const K: usize>(
     array: usize,
     buffer: &'s mut [f32],
     strides: &'s [isize],
-) -> (Rows<'s, K>, RowsOut<'s>) {
-    let out = RowsOut { input, data: buffer, array, stride: rows.grid.len.cast_signed() };
+) -> (Rows<'s, K>, Memory<'s>) {
+    let out = Memory { input, data: buffer, array, stride: rows.grid.len.cast_signed() };
     let grid = out.arrays().fold(rows.grid, |grid, array| grid.pack(array, strides));
     let stride = if input.is_some() { rows.stride } else { out.stride };
     (Rows { grid, stride, ..*rows }, out)
@@ -153,8 +153,8 @@ fn gradient_in_buffer<'s>(
 }
 
 macro_rules! class_rows {
-    ($($kernel:ident)*) => {$(
-        impl<'a> WriteRows<'a, BACKWARD> for $kernel<'_, Backward<'a>, BACKWARD> {
+    ($($kernel:ident $(<$smoothing:literal>)?)*) => {$(
+        impl<'a> WriteRows<'a, BACKWARD> for $kernel<'_, Backward<'a>, BACKWARD $(, $smoothing)?> {
             fn rows(&self) -> Rows<'_, BACKWARD> {
                 self.0.rows
             }
@@ -179,13 +179,13 @@ macro_rules! class_rows {
                 let ClassKernel { rows, targets, out, pass } = self.0;
                 let strides = rows.grid.row_major();
                 let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &strides);
-                $kernel(ClassKernel { rows, targets, out, pass }).run_on(backend)
+                $kernel $(::<_, BACKWARD, $smoothing>)? (ClassKernel { rows, targets, out, pass }).run_on(backend)
             }
         }
     )*};
 }
 
-class_rows! { ClassCrossEntropy NegativeLogLikelihood }
+class_rows! { ClassCrossEntropy<false> ClassCrossEntropy<true> NegativeLogLikelihood }
 
 impl<'a> WriteRows<'a, BACKWARD> for ProbabilityCrossEntropy<'_, Backward<'a>, BACKWARD> {
     fn rows(&self) -> Rows<'_, BACKWARD> {
