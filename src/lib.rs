@@ -23,6 +23,8 @@
 #![doc(test(attr(deny(warnings))))]
 #![deny(unsafe_code)]
 
+#[macro_use]
+mod bounds;
 mod error;
 pub mod kernels;
 mod lanes;
@@ -37,6 +39,10 @@ pub use loss::{BceLoss, BceWithLogitsLoss, ClassIndex, CrossEntropyLoss, NllLoss
 pub use simd::{Backend, Isa};
 pub use total::Total;
 pub use view::{View, ViewMut};
+
+#[doc = include_str!("numerics.md")]
+#[doc = worst_errors!()]
+pub mod numerics {}
 
 /// The examples of the README.
 #[cfg(doctest)]

@@ -1,0 +1,116 @@
+//! The worst error of each elementary function, in both arithmetics, and that all backends of one have the same bits.
+//!
+//! `cargo test --release --test precision` takes one input of every few thousand;
+//! `cargo test --release --test precision -- --ignored --nocapture` takes all 2^32, and with the name of a function at the
+//! end only its.
+
+// The library's own modules, since not all of these functions are public.
+#[path = "../../src/bounds.rs"]
+#[macro_use]
+mod bounds;
+mod exact;
+mod function;
+#[allow(dead_code, reason = "what only sums need")]
+#[path = "../../src/lanes/math.rs"]
+mod math;
+#[allow(dead_code, unused_imports, reason = "what only the losses need")]
+#[path = "../../src/simd/mod.rs"]
+mod simd;
+mod sweep;
+
+use std::marker::PhantomData;
+
+use function::{Apply, Function};
+use losslanes::{Error, View, ViewMut, kernels};
+use simd::{Backend, LANES};
+
+/// One input of so many.
+const SPARSE: usize = if cfg!(debug_assertions) { 65_537 } else { 4_099 };
+
+/// Two tests of each function in the table, which is in the order of the README's.
+macro_rules! sweeps {
+    ($($name:ident $portable:literal $fused:literal,)*) => {$(
+        mod $name {
+            use super::{SPARSE, function, sweep};
+
+            #[test]
+            fn sparse() {
+                sweep::check::<function::$name>(stringify!($name), [$portable, $fused], SPARSE);
+            }
+
+            #[test]
+            #[ignore = "all 2^32 inputs"]
+            fn all() {
+                sweep::check::<function::$name>(stringify!($name), [$portable, $fused], 1);
+            }
+        }
+    )*};
+}
+
+functions!(sweeps);
+
+/// The inputs of a sparse sweep.
+fn sparse() -> impl Iterator<Item = f32> {
+    (0..=u32::MAX).step_by(SPARSE).map(f32::from_bits)
+}
+
+/// Against functions that are correctly rounded: in `f64`, and in `f32`, where this shows whether `f64` is enough.
+#[test]
+fn exact_functions() {
+    type Row = (&'static str, fn(f64) -> f64, fn(f64) -> f64, Option<fn(f32) -> f32>);
+
+    fn softplus(x: f64) -> f64 {
+        x.max(0.0) + core_math::log1p(core_math::exp(-x.abs()))
+    }
+    let rows: [Row; 6] = [
+        ("exp", exact::exp, core_math::exp, Some(core_math::expf)),
+        ("ln", exact::ln, core_math::log, Some(core_math::logf)),
+        ("ln_1p", exact::ln_1p, core_math::log1p, Some(core_math::log1pf)),
+        ("sigmoid", exact::sigmoid, |x| 1.0 / (1.0 + core_math::exp(-x)), None),
+        ("softplus", exact::softplus, softplus, None),
+        ("log_sigmoid", exact::log_sigmoid, |x| -softplus(-x), None),
+    ];
+    for (name, own, other, rounded) in rows {
+        for x in sparse() {
+            let (own, other) = (own(x.into()), other(x.into()));
+            // Beyond the floats, where both round to the same, the own ones end.
+            let close = (own - other).abs() <= 1e-14 * other.abs() || (own.is_nan() && other.is_nan());
+            #[expect(clippy::cast_possible_truncation, reason = "rounding is what is meant")]
+            let (own_rounded, other_rounded) = (own as f32, other as f32);
+            let beyond = own_rounded == other_rounded && (other_rounded == 0.0 || other_rounded.is_infinite());
+            assert!(close || beyond, "{name} of {x:e}: {own:e}, correctly rounded {other:e}");
+            let right = rounded.map_or(own_rounded, |rounded| rounded(x));
+            let same = own_rounded == right || (own_rounded.is_nan() && right.is_nan());
+            assert!(same, "{name} of {x:e}: {own_rounded:e}, correctly rounded {right:e}");
+        }
+    }
+}
+
+/// The public kernels are these functions, bit for bit.
+#[test]
+fn public_kernels() {
+    fn check<F: Function>(
+        name: &str,
+        kernel: impl Fn(kernels::Kernels, View<'_, f32, 1>, ViewMut<'_, f32, 1>) -> Result<(), Error>,
+    ) {
+        let x: Vec<f32> = sparse().collect();
+        let x = x.as_chunks().0;
+        let (mut own, mut public) = (vec![[0.0; LANES]; x.len()], vec![0.0; x.len() * LANES]);
+        for (backend, of_crate) in Backend::available().zip(losslanes::Backend::available()) {
+            assert_eq!(backend.to_string(), of_crate.to_string());
+            backend.dispatch(Apply { x, out: &mut own, function: PhantomData::<F> });
+            let (x, own, shape) = (x.as_flattened(), own.as_flattened(), [public.len()]);
+            let (from, to) = (View::new(x, shape), ViewMut::new(&mut public, shape));
+            kernel(kernels::on(of_crate), from.expect("a view"), to.expect("a view")).expect("equal shapes");
+            for ((x, own), public) in x.iter().zip(own).zip(&public) {
+                let same = own.to_bits() == public.to_bits() || (own.is_nan() && public.is_nan());
+                assert!(same, "{name} of {x:e} on {backend}: {public:e}, the function gives {own:e}");
+            }
+        }
+    }
+    check::<function::exp>("exp", |on, x, out| on.exp(x, out));
+    check::<function::ln>("ln", |on, x, out| on.ln(x, out));
+    check::<function::sigmoid>("sigmoid", |on, x, out| on.sigmoid(x, out));
+    check::<function::log_sigmoid>("log_sigmoid", |on, x, out| on.log_sigmoid(x, out));
+    check::<function::softplus>("softplus", |on, x, out| on.softplus(x, out));
+}
