@@ -66,12 +66,12 @@ macro_rules! record_loss {
         record("mean_with_grad", written(shape, at, |grad| loss.mean_with_grad(input, target, grad)));
         record("mean_with_grad_in_place", replaced(shape, $x, at, |x| loss.mean_with_grad_in_place(x, target)));
         let upstream = Laid::new(&upstream(&losses), at);
-        let upstream = upstream.view();
+        let upstream = upstream.view::<1>();
         let mut out = Canvas::new(&losses, at);
-        let grad = written(shape, at, |grad| loss.none_with_grad(input, target, upstream, out.view(), grad));
+        let grad = written(shape, at, |grad| loss.none_with_grad(input, target, upstream, out.view::<1>(), grad));
         record("none_with_grad", grad.map(|grad| [grad, out.finish()].concat()));
         let mut out = Canvas::new(&losses, at);
-        let grad = replaced(shape, $x, at, |x| loss.none_with_grad_in_place(x, target, upstream, out.view()));
+        let grad = replaced(shape, $x, at, |x| loss.none_with_grad_in_place(x, target, upstream, out.view::<1>()));
         record("none_with_grad_in_place", grad.map(|grad| [grad, out.finish()].concat()));
     }};
 }

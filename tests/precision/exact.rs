@@ -31,6 +31,12 @@ pub fn exp(x: f64) -> f64 {
     sum * f64::from_bits(t.to_bits().wrapping_add(1023) << 52)
 }
 
+/// In units of 2^-60.
+#[inline(always)]
+pub fn exponential(x: f64) -> f64 {
+    exp(x) * f64::from(1_u32 << 30).powi(2)
+}
+
 #[inline(always)]
 pub fn ln(x: f64) -> f64 {
     // x = 2^k m with m in [√½, √2).

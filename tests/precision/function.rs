@@ -39,6 +39,7 @@ const ONE: u32 = 1.0_f32.to_bits();
 
 functions! {
     exp to u32::MAX, math::exp;
+    exponential to u32::MAX, math::exponential;
     ln to u32::MAX, math::ln;
     ln_1p to u32::MAX, math::ln_1p;
     ln_probability to ONE, math::ln_probability;

@@ -5,6 +5,7 @@
 //! end only its.
 
 // The library's own modules, since not all of these functions are public.
+#[allow(unused_macros, reason = "what only the documentation needs")]
 #[path = "../../src/bounds.rs"]
 #[macro_use]
 mod bounds;
@@ -52,6 +53,41 @@ functions!(sweeps);
 /// The inputs of a sparse sweep.
 fn sparse() -> impl Iterator<Item = f32> {
     (0..=u32::MAX).step_by(SPARSE).map(f32::from_bits)
+}
+
+/// The README's table has the same numbers.
+#[test]
+fn readme() {
+    macro_rules! rows {
+        ($($name:ident $portable:literal $fused:literal,)*) => { [$((stringify!($name), [$portable, $fused])),*] };
+    }
+    let table = functions!(rows);
+    let columns = ["exp", "ln", "ln_1p", "sigmoid", "log_sigmoid", "softplus"];
+    for (i, arithmetic) in ["portable", "fused"].into_iter().enumerate() {
+        let cell = |column| table.iter().find(|(name, _)| *name == column).expect("an entry of the table").1[i];
+        let row = format!("| losslanes, {arithmetic} | {} |", columns.map(cell).join(" | "));
+        assert!(include_str!("../../README.md").contains(&row), "no row of the README is {row}");
+    }
+}
+
+/// The exponentials in sums, as the documentation of `exp_term` has their relative errors.
+#[test]
+fn terms() {
+    const COUNT: u16 = u16::MAX;
+    let inputs = |low: f32| (0..COUNT).map(move |i| low * f32::from(i) / f32::from(COUNT));
+    for (low, bounds) in [(-5.0, [1.8e-7, 1.7e-7]), (-40.0, [1.9e-7, 2.6e-7]), (-87.0, [1.9e-7, 3.9e-7])] {
+        let x: Vec<f32> = inputs(low).collect();
+        let x = x.as_chunks().0;
+        let mut out = vec![[0.0; LANES]; x.len()];
+        for backend in Backend::available() {
+            backend.dispatch(Apply { x, out: &mut out, function: PhantomData::<function::exponential> });
+            for (&x, &got) in x.as_flattened().iter().zip(out.as_flattened()) {
+                let exact = exact::exponential(x.into());
+                let error = (f64::from(got) - exact).abs() / exact;
+                assert!(error <= bounds[usize::from(backend.is_fused())], "e^{x:e} on {backend}: {error:e}");
+            }
+        }
+    }
 }
 
 /// Against functions that are correctly rounded: in `f64`, and in `f32`, where this shows whether `f64` is enough.
