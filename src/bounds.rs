@@ -9,7 +9,7 @@ macro_rules! functions {
             exp "0.96" "0.99",
             ln "0.96" "0.92",
             ln_1p "0.98" "0.95",
-            ln_probability "0.96" "0.92",
+            ln_probability "0.96" "0.88",
             ln_complement "0.96" "0.88",
             sigmoid "1.44" "1.44",
             log_sigmoid "1.27" "1.26",

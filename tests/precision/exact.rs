@@ -10,6 +10,7 @@ const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// `1 / k!`. For |r| <= ln 2 / 2 the first term left out is below 1e-17.
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
 const EXP_SERIES: [f64; 14] = {
     let mut series = [1.0; 14];
     let mut k = 1;
@@ -22,7 +23,7 @@ const EXP_SERIES: [f64; 14] = {
 
 /// `e^x` for |x| <= 700, beyond any `f32`; for a larger x as there.
 #[inline(always)]
-pub fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     let x = x.clamp(-700.0, 700.0);
     let t = x * LOG2_E + ROUND;
     let n = t - ROUND;
@@ -33,12 +34,12 @@ pub fn exp(x: f64) -> f64 {
 
 /// In units of 2^-60.
 #[inline(always)]
-pub fn exponential(x: f64) -> f64 {
+pub(crate) fn exponential(x: f64) -> f64 {
     exp(x) * f64::from(1_u32 << 30).powi(2)
 }
 
 #[inline(always)]
-pub fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     // x = 2^k m with m in [√½, √2).
     let bias = 1023 << 52;
     let above = x.to_bits().wrapping_sub(FRAC_1_SQRT_2.to_bits()).wrapping_add(bias);
@@ -57,7 +58,7 @@ pub fn ln(x: f64) -> f64 {
 }
 
 #[inline(always)]
-pub fn ln_1p(x: f64) -> f64 {
+pub(crate) fn ln_1p(x: f64) -> f64 {
     let y = x + 1.0;
     // What the sum lost, to first order.
     let lost = (x - (y - 1.0)) / y;
@@ -65,38 +66,38 @@ pub fn ln_1p(x: f64) -> f64 {
 }
 
 #[inline(always)]
-pub fn ln_probability(x: f64) -> f64 {
+pub(crate) fn ln_probability(x: f64) -> f64 {
     ln(x).max(-100.0)
 }
 
 #[inline(always)]
-pub fn ln_complement(x: f64) -> f64 {
+pub(crate) fn ln_complement(x: f64) -> f64 {
     ln_1p(-x).max(-100.0)
 }
 
 #[inline(always)]
-pub fn sigmoid(x: f64) -> f64 {
+pub(crate) fn sigmoid(x: f64) -> f64 {
     let z = exp(-x.abs());
     let larger = 1.0 / (1.0 + z);
     if x < 0.0 { z * larger } else { larger }
 }
 
 #[inline(always)]
-pub fn soft(x: f64) -> f64 {
+pub(crate) fn soft(x: f64) -> f64 {
     ln_1p(exp(-x.abs()))
 }
 
 #[inline(always)]
-pub fn softplus(x: f64) -> f64 {
+pub(crate) fn softplus(x: f64) -> f64 {
     soft(x) + x.max(0.0)
 }
 
 #[inline(always)]
-pub fn log_sigmoid(x: f64) -> f64 {
+pub(crate) fn log_sigmoid(x: f64) -> f64 {
     -softplus(-x)
 }
 
 #[inline(always)]
-pub fn sigmoids(x: f64) -> f64 {
+pub(crate) fn sigmoids(x: f64) -> f64 {
     sigmoid(x)
 }

@@ -7,7 +7,7 @@ use crate::{
     simd::{Block, Kernel, LANES, Ops, Simd},
 };
 
-pub trait Function {
+pub(crate) trait Function {
     /// The bits of the largest input: from +0 up to here, all there is for a function of probabilities.
     const LAST: u32;
 
@@ -18,7 +18,7 @@ pub trait Function {
 macro_rules! functions {
     ($($name:ident to $last:expr, $run:expr;)*) => {$(
         #[expect(non_camel_case_types, reason = "named as the function")]
-        pub struct $name;
+        pub(crate) struct $name;
 
         impl Function for $name {
             const LAST: u32 = $last;
@@ -52,10 +52,10 @@ functions! {
 }
 
 /// A function of each number.
-pub struct Apply<'a, F> {
-    pub x: &'a [Block],
-    pub out: &'a mut [Block],
-    pub function: PhantomData<F>,
+pub(crate) struct Apply<'a, F> {
+    pub(crate) x: &'a [Block],
+    pub(crate) out: &'a mut [Block],
+    pub(crate) function: PhantomData<F>,
 }
 
 impl<F: Function> Kernel for Apply<'_, F> {

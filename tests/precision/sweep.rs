@@ -88,7 +88,7 @@ fn error(got: f32, exact: f64) -> f64 {
 
 /// Sweeps one input of `step` and compares the worst error in each arithmetic with what the table says; and with all
 /// inputs, whether the table says more than there is.
-pub fn check<F: Function>(name: &str, bounds: [&str; 2], step: usize) {
+pub(crate) fn check<F: Function>(name: &str, bounds: [&str; 2], step: usize) {
     // One after the other, each on all cores.
     static SWEEPING: Mutex<()> = Mutex::new(());
     let _one = SWEEPING.lock().unwrap_or_else(PoisonError::into_inner);
