@@ -111,7 +111,9 @@ pub fn log_softmax_in_place<const D: usize>(x: ViewMut<'_, f32, D>, axis: usize)
 
 /// For each element `e^x`.
 ///
-/// Within 1 ULP for every input. `exp(-∞) = 0`, `exp(+∞) = +∞`; subnormal results are gradual; NaN to NaN.
+#[doc = concat!("Within ", worst_error!(exp), " of the exact result, for every input.")]
+///
+/// `exp(-∞) = 0`, `exp(+∞) = +∞`; subnormal results are gradual; NaN to NaN.
 ///
 /// # Errors
 ///
@@ -139,7 +141,9 @@ pub fn exp_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
 
 /// For each element the natural logarithm.
 ///
-/// Within 1 ULP for every input. `ln(±0) = -∞`, `ln(+∞) = +∞`, NaN below 0; subnormal inputs are right; NaN to NaN.
+#[doc = concat!("Within ", worst_error!(ln), " of the exact result, for every input.")]
+///
+/// `ln(±0) = -∞`, `ln(+∞) = +∞`, NaN below 0; subnormal inputs are right; NaN to NaN.
 ///
 /// # Errors
 ///
@@ -167,7 +171,9 @@ pub fn ln_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
 
 /// For each element `1 / (1 + e^-x)`, the logistic function.
 ///
-/// Within 1.5 ULP for every input. `sigmoid(-∞) = 0`, `sigmoid(+∞) = 1`; subnormal results are gradual; NaN to NaN.
+#[doc = concat!("Within ", worst_error!(sigmoid), " of the exact result, for every input.")]
+///
+/// `sigmoid(-∞) = 0`, `sigmoid(+∞) = 1`; subnormal results are gradual; NaN to NaN.
 ///
 /// # Errors
 ///
@@ -195,7 +201,9 @@ pub fn sigmoid_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
 
 /// For each element `ln(1 / (1 + e^-x)) = -softplus(-x)`.
 ///
-/// Within 1.5 ULP for every input. `log_sigmoid(-∞) = -∞`, `log_sigmoid(+∞) = -0`; subnormal results are gradual; NaN to NaN.
+#[doc = concat!("Within ", worst_error!(log_sigmoid), " of the exact result, for every input.")]
+///
+/// `log_sigmoid(-∞) = -∞`, `log_sigmoid(+∞) = -0`; subnormal results are gradual; NaN to NaN.
 ///
 /// # Errors
 ///
@@ -223,7 +231,9 @@ pub fn log_sigmoid_in_place<const D: usize>(x: ViewMut<'_, f32, D>) {
 
 /// For each element `ln(1 + e^x)`.
 ///
-/// Within 1.5 ULP for every input. `softplus(-∞) = 0`, `softplus(+∞) = +∞`; subnormal results are gradual; NaN to NaN.
+#[doc = concat!("Within ", worst_error!(softplus), " of the exact result, for every input.")]
+///
+/// `softplus(-∞) = 0`, `softplus(+∞) = +∞`; subnormal results are gradual; NaN to NaN.
 ///
 /// # Errors
 ///

@@ -29,6 +29,8 @@
 #[cfg(feature = "rayon")]
 extern crate std;
 
+#[macro_use]
+mod bounds;
 mod error;
 pub mod kernels;
 mod lanes;
@@ -43,6 +45,10 @@ pub use loss::{BceLoss, BceWithLogitsLoss, ClassIndex, CrossEntropyLoss, NllLoss
 pub use simd::{Backend, Isa};
 pub use total::Total;
 pub use view::{View, ViewMut};
+
+#[doc = include_str!("numerics.md")]
+#[doc = worst_errors!()]
+pub mod numerics {}
 
 /// The examples of the README.
 #[cfg(doctest)]

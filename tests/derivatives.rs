@@ -1,14 +1,16 @@
-//! The derivatives besides that by the input: by targets, and the second one of binary cross entropy of logits. On every
-//! backend and on strided memory, against the formulas in `f64`.
+//! The gradients by the input against differences of the losses. The other derivatives (by targets, and the second one of
+//! binary cross entropy of logits) on strided memory, against the formulas in `f64`. All on every backend.
 
 mod common;
 
 use common::{
     array::Array,
     backends,
-    generate::size,
+    case::{Case, Loss, Setting},
+    generate::{self, Options, binary, size, soft_classes},
     layouts::{CONTIGUOUS, Canvas, Laid, Order, Placement},
     random::Random,
+    reference::Reference,
 };
 use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error};
 
@@ -120,5 +122,69 @@ fn binary_losses() {
             let loss = BceWithLogitsLoss::new().weight(weight.view::<2>()).pos_weight(pos.view()).on(backend);
             loss.hessian(input.view(), target.view(), out.view())
         });
+    }
+}
+
+/// Inputs are multiples of this, so that an input and its neighbours are all exact.
+const STEP: f32 = 1.0 / 65_536.0;
+
+/// The gradients of `none`, `sum` and `mean` by the input, from central differences of the losses in `f64`.
+fn differences(case: &Case) -> [Vec<f64>; 3] {
+    let Reference { each, denominator, .. } = Reference::of(case);
+    let shape = if each.len() == case.input.data.len() { case.input.shape.clone() } else { case.input.row_shape() };
+    let upstream = case.upstream(&shape).data;
+    let slopes: Vec<Vec<f64>> = (0..case.input.data.len())
+        .map(|i| {
+            let [above, below] = [STEP, -STEP].map(|step| {
+                let mut case = case.clone();
+                case.input.data[i] += step;
+                Reference::of(&case).each
+            });
+            above.iter().zip(below).map(|(above, below)| (above - below) / f64::from(2.0 * STEP)).collect()
+        })
+        .collect();
+    let none = |slopes: &Vec<f64>| slopes.iter().zip(&upstream).map(|(slope, &factor)| slope * f64::from(factor)).sum();
+    let sum = |slopes: &Vec<f64>| slopes.iter().sum();
+    // An ignored row has gradient 0 even where the denominator is 0.
+    let mean =
+        |slopes: &Vec<f64>| Some(slopes.iter().sum::<f64>()).filter(|&x| x != 0.0).map_or(0.0, |x| x / denominator);
+    [slopes.iter().map(none).collect(), slopes.iter().map(sum).collect(), slopes.iter().map(mean).collect()]
+}
+
+fn check_differences(mut case: Case) {
+    case.input = case.input.map(|x| (x / STEP).round() * STEP);
+    let expected = differences(&case);
+    for backend in backends::all() {
+        let gradients = case.run(&Setting::on(backend)).expect("a valid case").gradients;
+        let got = [gradients.none, gradients.sum, gradients.mean];
+        for ((got, expected), name) in got.iter().zip(&expected).zip(["none", "sum", "mean"]) {
+            for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+                let close = (f64::from(got) - expected).abs() <= 1e-6 * expected.abs().max(1.0);
+                assert!(close, "gradient of {name} on {backend}: element {i} is {got}, expected {expected}: {case:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_are_differences() {
+    let mut random = Random::new(33);
+    for shape in [vec![5], vec![4, 2], vec![3, 5], vec![2, 18], vec![2, 3, 4]] {
+        for options in Options::all(&[0.0, 0.1, 1.0]) {
+            check_differences(generate::classes(&mut random, Loss::CrossEntropy, &shape, options));
+        }
+        for options in Options::all(&[0.0]) {
+            check_differences(generate::classes(&mut random, Loss::Nll, &shape, options));
+        }
+        for options in Options::of_probabilities(&[0.0, 0.1, 1.0]) {
+            check_differences(soft_classes(&mut random, &shape, options));
+        }
+        for (weight, pos_weight) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut case = binary(&mut random, Loss::Bce, &shape, weight, pos_weight);
+            // Not near the ends, where differences are far from the derivative.
+            case.input = case.input.map(|p| 0.125 + 0.75 * p);
+            check_differences(case);
+            check_differences(binary(&mut random, Loss::BceWithLogits, &shape, weight, pos_weight));
+        }
     }
 }

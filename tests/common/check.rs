@@ -24,10 +24,14 @@ pub fn is_close(got: f32, want: f64, tolerance: f64) -> bool {
     (f64::from(got) - want).abs() <= (tolerance * want.abs()).max(SUBNORMAL)
 }
 
+pub fn relative_error(got: f32, want: f64) -> f64 {
+    (f64::from(got) - want).abs() / want.abs()
+}
+
 #[track_caller]
 pub fn close(got: f32, want: f64, tolerance: f64, what: impl FnOnce() -> String) {
     if !is_close(got, want, tolerance) {
-        let error = (f64::from(got) - want).abs() / want.abs();
+        let error = relative_error(got, want);
         panic!("got {got:e}, expected {want:e}, relative error {error:.2e} > {tolerance:e}: {}", what());
     }
 }

@@ -1,0 +1,92 @@
+//! The relative error of losses: rows of 2 to 100,000 classes, every margin of the target, common offsets.
+//!
+//! `cargo test --release --test accuracy -- --nocapture` prints the worst of each kind.
+#![allow(clippy::cast_precision_loss, reason = "small numbers")]
+
+mod common;
+
+use common::{
+    array::Array,
+    backends,
+    case::{Case, Loss, Setting, Target},
+    check::{CONFIDENT, NEAR, relative_error},
+    random::Random,
+    reference::Reference,
+};
+
+const CLASSES: [usize; 8] = [2, 3, 10, 33, 100, 1000, 10_000, 100_000];
+
+const OFFSETS: [f32; 3] = [0.0, 1000.0, 10_000.0];
+
+/// Where the target stands against the best of the others.
+const MARGINS: std::ops::RangeInclusive<i16> = -80..=86;
+
+/// Rows of about 200,000 logits together, but at least one and not more than `most`.
+fn rows(classes: usize, most: usize) -> usize {
+    (200_000 / classes).clamp(1, most)
+}
+
+/// Logits within 5 of each other, and targets.
+fn near(random: &mut Random, rows: usize, classes: usize, offset: f32) -> Case {
+    let input = Array::from_fn(&[rows, classes], |_| offset + random.uniform(0.0, 5.0));
+    let targets = Array::from_fn(&[rows], |_| i64::try_from(random.below(classes)).expect("a small number"));
+    Case::plain(Loss::CrossEntropy, input, Target::Classes(targets))
+}
+
+/// Runs on every backend, and gives the worst relative error of the losses in each arithmetic.
+fn worst(case: &Case, tolerance: f64, what: &str, worst: &mut [f64; 2]) {
+    let want = Reference::of(case).each;
+    for backend in backends::all() {
+        let got = case.run(&Setting { reductions: false, ..Setting::on(backend) }).expect("a valid case").each;
+        for (row, (&got, &want)) in got.iter().zip(&want).enumerate() {
+            let error = relative_error(got, want);
+            assert!(
+                error <= tolerance,
+                "row {row} of {what} on {backend}: got {got:e}, expected {want:e}: {error:.2e}"
+            );
+            let worst = &mut worst[usize::from(backend.is_fused())];
+            *worst = worst.max(error);
+        }
+    }
+}
+
+fn report(what: &str, [portable, fused]: [f64; 2]) {
+    println!("{what}: relative error up to {portable:.2e} portable, {fused:.2e} fused");
+}
+
+#[test]
+fn logits_within_five() {
+    let mut random = Random::new(51);
+    for offset in OFFSETS {
+        let mut errors = [0.0; 2];
+        for classes in CLASSES {
+            let case = near(&mut random, rows(classes, 500), classes, offset);
+            worst(&case, NEAR, &format!("{classes} classes at {offset}"), &mut errors);
+        }
+        report(&format!("logits within 5 of each other, at {offset}"), errors);
+    }
+}
+
+#[test]
+fn margins() {
+    let mut random = Random::new(52);
+    for offset in OFFSETS {
+        let mut errors = [0.0; 2];
+        for classes in CLASSES {
+            // With few rows of many classes, not every margin.
+            let rows = rows(classes, 167 * 4);
+            let mut case = near(&mut random, rows, classes, offset);
+            let Target::Classes(targets) = &case.target else { unreachable!() };
+            let spread = MARGINS.count();
+            for (row, (logits, &target)) in case.input.data.chunks_mut(classes).zip(&targets.data).enumerate() {
+                let target = usize::try_from(target).expect("a class");
+                let margin = MARGINS.start() + i16::try_from(row * spread / rows % spread).expect("a margin");
+                let best = logits.iter().enumerate().filter(|&(class, _)| class != target);
+                let best = best.fold(f32::NEG_INFINITY, |best, (_, &x)| best.max(x));
+                logits[target] = best + f32::from(margin);
+            }
+            worst(&case, CONFIDENT, &format!("{classes} classes, all margins, at {offset}"), &mut errors);
+        }
+        report(&format!("margins from {} to {}, at {offset}", MARGINS.start(), MARGINS.end()), errors);
+    }
+}

@@ -1,0 +1,72 @@
+//! The functions of `lanes::math` as types, so that a sweep is compiled for each.
+
+use std::marker::PhantomData;
+
+use crate::{
+    exact, math,
+    simd::{Block, Kernel, LANES, Ops, Simd},
+};
+
+pub(crate) trait Function {
+    /// The bits of the largest input: from +0 up to here, all there is for a function of probabilities.
+    const LAST: u32;
+
+    fn run<S: Ops>(s: S, x: S::F) -> S::F;
+    fn exact(x: f64) -> f64;
+}
+
+macro_rules! functions {
+    ($($name:ident to $last:expr, $run:expr;)*) => {$(
+        #[expect(non_camel_case_types, reason = "named as the function")]
+        pub(crate) struct $name;
+
+        impl Function for $name {
+            const LAST: u32 = $last;
+
+            #[inline(always)]
+            fn run<S: Ops>(s: S, x: S::F) -> S::F {
+                $run(s, x)
+            }
+            #[inline(always)]
+            fn exact(x: f64) -> f64 {
+                exact::$name(x)
+            }
+        }
+    )*};
+}
+
+const ONE: u32 = 1.0_f32.to_bits();
+
+functions! {
+    exp to u32::MAX, math::exp;
+    exponential to u32::MAX, math::exponential;
+    ln to u32::MAX, math::ln;
+    ln_1p to u32::MAX, math::ln_1p;
+    ln_probability to ONE, math::ln_probability;
+    ln_complement to ONE, math::ln_complement;
+    sigmoid to u32::MAX, math::sigmoid;
+    log_sigmoid to u32::MAX, math::log_sigmoid;
+    softplus to u32::MAX, math::softplus;
+    soft to u32::MAX, math::soft;
+    sigmoids to u32::MAX, |s, x| math::sigmoids_and_soft(s, x).0;
+}
+
+/// A function of each number.
+pub(crate) struct Apply<'a, F> {
+    pub(crate) x: &'a [Block],
+    pub(crate) out: &'a mut [Block],
+    pub(crate) function: PhantomData<F>,
+}
+
+impl<F: Function> Kernel for Apply<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (x, out) in self.x.iter().zip(self.out) {
+            for group in 0..LANES / S::N {
+                s.store(F::run(s, s.load(x, group)), out, group);
+            }
+        }
+    }
+}

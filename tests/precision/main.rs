@@ -1,0 +1,157 @@
+//! The worst error of each elementary function, in both arithmetics, and that all backends of one have the same bits.
+//!
+//! `cargo test --release --test precision` takes one input of every few thousand;
+//! `cargo test --release --test precision -- --ignored --nocapture` takes all 2^32, and with the name of a function at the
+//! end only its.
+
+// The library's own modules, since not all of these functions are public.
+#[allow(unused_macros, reason = "what only the documentation needs")]
+#[path = "../../src/bounds.rs"]
+#[macro_use]
+mod bounds;
+mod exact;
+mod function;
+#[allow(dead_code, reason = "what only sums need")]
+#[path = "../../src/lanes/integer.rs"]
+mod integer;
+#[allow(dead_code, reason = "what only sums need")]
+#[path = "../../src/lanes/math.rs"]
+mod math;
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "what only the losses need")]
+#[path = "../../src/simd/mod.rs"]
+mod simd;
+mod sweep;
+
+use std::marker::PhantomData;
+
+use function::{Apply, Function};
+use losslanes::{Error, View, ViewMut, kernels};
+use simd::{Backend, LANES};
+
+/// One input of so many.
+const SPARSE: usize = if cfg!(debug_assertions) { 65_537 } else { 4_099 };
+
+/// Two tests of each function in the table, which is in the order of the README's.
+macro_rules! sweeps {
+    ($($name:ident $portable:literal $fused:literal $integer:literal,)*) => {$(
+        mod $name {
+            use super::{SPARSE, function, sweep};
+
+            #[test]
+            fn sparse() {
+                sweep::check::<function::$name>(stringify!($name), [$portable, $fused, $integer], SPARSE);
+            }
+
+            #[test]
+            #[ignore = "all 2^32 inputs"]
+            fn all() {
+                sweep::check::<function::$name>(stringify!($name), [$portable, $fused, $integer], 1);
+            }
+        }
+    )*};
+}
+
+functions!(sweeps);
+
+/// The inputs of a sparse sweep.
+fn sparse() -> impl Iterator<Item = f32> {
+    (0..=u32::MAX).step_by(SPARSE).map(f32::from_bits)
+}
+
+/// The README's table has the same numbers.
+#[test]
+fn readme() {
+    macro_rules! rows {
+        ($($name:ident $portable:literal $fused:literal $integer:literal,)*) => {
+            [$((stringify!($name), [$portable, $fused, $integer])),*]
+        };
+    }
+    let table = functions!(rows);
+    let columns = ["exp", "ln", "ln_1p", "sigmoid", "log_sigmoid", "softplus"];
+    for (i, arithmetic) in sweep::ARITHMETICS.into_iter().enumerate() {
+        let cell = |column| table.iter().find(|(name, _)| *name == column).expect("an entry of the table").1[i];
+        let row = format!("| losslanes, {arithmetic} | {} |", columns.map(cell).join(" | "));
+        assert!(include_str!("../../README.md").contains(&row), "no row of the README is {row}");
+    }
+}
+
+/// The exponentials in sums, as the documentation of `exp_term` has their relative errors.
+#[test]
+fn terms() {
+    const COUNT: u16 = u16::MAX;
+    let inputs = |low: f32| (0..COUNT).map(move |i| low * f32::from(i) / f32::from(COUNT));
+    for (low, bounds) in [(-5.0, [1.8e-7, 1.7e-7]), (-40.0, [1.9e-7, 2.6e-7]), (-87.0, [1.9e-7, 3.9e-7])] {
+        let x: Vec<f32> = inputs(low).collect();
+        let x = x.as_chunks().0;
+        let mut out = vec![[0.0; LANES]; x.len()];
+        for backend in Backend::available() {
+            backend.dispatch(Apply { x, out: &mut out, function: PhantomData::<function::exponential> });
+            for (&x, &got) in x.as_flattened().iter().zip(out.as_flattened()) {
+                let exact = exact::exponential(x.into());
+                let error = (f64::from(got) - exact).abs() / exact;
+                assert!(error <= bounds[usize::from(backend.is_fused())], "e^{x:e} on {backend}: {error:e}");
+            }
+        }
+    }
+}
+
+/// Against functions that are correctly rounded: in `f64`, and in `f32`, where this shows whether `f64` is enough.
+#[test]
+fn exact_functions() {
+    type Row = (&'static str, fn(f64) -> f64, fn(f64) -> f64, Option<fn(f32) -> f32>);
+
+    fn softplus(x: f64) -> f64 {
+        x.max(0.0) + core_math::log1p(core_math::exp(-x.abs()))
+    }
+    let rows: [Row; 6] = [
+        ("exp", exact::exp, core_math::exp, Some(core_math::expf)),
+        ("ln", exact::ln, core_math::log, Some(core_math::logf)),
+        ("ln_1p", exact::ln_1p, core_math::log1p, Some(core_math::log1pf)),
+        ("sigmoid", exact::sigmoid, |x| 1.0 / (1.0 + core_math::exp(-x)), None),
+        ("softplus", exact::softplus, softplus, None),
+        ("log_sigmoid", exact::log_sigmoid, |x| -softplus(-x), None),
+    ];
+    for (name, own, other, rounded) in rows {
+        for x in sparse() {
+            let (own, other) = (own(x.into()), other(x.into()));
+            // Beyond the floats, where both round to the same, the own ones end.
+            let close = (own - other).abs() <= 1e-14 * other.abs() || (own.is_nan() && other.is_nan());
+            #[expect(clippy::cast_possible_truncation, reason = "rounding is what is meant")]
+            let (own_rounded, other_rounded) = (own as f32, other as f32);
+            let beyond = own_rounded == other_rounded && (other_rounded == 0.0 || other_rounded.is_infinite());
+            assert!(close || beyond, "{name} of {x:e}: {own:e}, correctly rounded {other:e}");
+            let right = rounded.map_or(own_rounded, |rounded| rounded(x));
+            let same = own_rounded == right || (own_rounded.is_nan() && right.is_nan());
+            assert!(same, "{name} of {x:e}: {own_rounded:e}, correctly rounded {right:e}");
+        }
+    }
+}
+
+/// The public kernels are these functions, bit for bit.
+#[test]
+fn public_kernels() {
+    fn check<F: Function>(
+        name: &str,
+        kernel: impl Fn(kernels::Kernels, View<'_, f32, 1>, ViewMut<'_, f32, 1>) -> Result<(), Error>,
+    ) {
+        let x: Vec<f32> = sparse().collect();
+        let x = x.as_chunks().0;
+        let (mut own, mut public) = (vec![[0.0; LANES]; x.len()], vec![0.0; x.len() * LANES]);
+        for (backend, of_crate) in Backend::available().zip(losslanes::Backend::available()) {
+            assert_eq!(backend.to_string(), of_crate.to_string());
+            backend.dispatch(Apply { x, out: &mut own, function: PhantomData::<F> });
+            let (x, own, shape) = (x.as_flattened(), own.as_flattened(), [public.len()]);
+            let (from, to) = (View::new(x, shape), ViewMut::new(&mut public, shape));
+            kernel(kernels::on(of_crate), from.expect("a view"), to.expect("a view")).expect("equal shapes");
+            for ((x, own), public) in x.iter().zip(own).zip(&public) {
+                let same = own.to_bits() == public.to_bits() || (own.is_nan() && public.is_nan());
+                assert!(same, "{name} of {x:e} on {backend}: {public:e}, the function gives {own:e}");
+            }
+        }
+    }
+    check::<function::exp>("exp", |on, x, out| on.exp(x, out));
+    check::<function::ln>("ln", |on, x, out| on.ln(x, out));
+    check::<function::sigmoid>("sigmoid", |on, x, out| on.sigmoid(x, out));
+    check::<function::log_sigmoid>("log_sigmoid", |on, x, out| on.log_sigmoid(x, out));
+    check::<function::softplus>("softplus", |on, x, out| on.softplus(x, out));
+}
