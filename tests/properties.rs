@@ -1,8 +1,6 @@
 //! Properties of random calls, valid and not: see `attack`. When one fails, proptest looks for the smallest like it, and
 //! prints its views: shape, strides, offset and numbers.
 
-#![cfg(not(golden_only))]
-
 mod attack;
 mod common;
 

@@ -1,4 +1,5 @@
 //! Compensated sums, and totals that merge.
+#![allow(clippy::cast_precision_loss, reason = "a number that both types have")]
 
 mod common;
 

@@ -288,7 +288,7 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
             Method::SumWithGrad => number = loss.sum(self.source(in_place, grad)?, target)?,
             Method::MeanWithGrad => number = loss.mean(self.source(in_place, grad)?, target)?,
             Method::NoneWithGrad => {
-                loss.each(self.source(in_place, grad)?, target, self.upstream.view()?, self.out.view_mut(out)?)?
+                loss.each(self.source(in_place, grad)?, target, self.upstream.view()?, self.out.view_mut(out)?)?;
             }
         }
         Ok((total, number))

@@ -104,9 +104,10 @@ impl<const D: usize> Attack for Elements<D> {
                 call.check(losses, &faults, reference, &what);
             }};
         }
-        match loss {
-            Loss::Bce => check!(BceLoss, weight 0),
-            _ => check!(BceWithLogitsLoss, weight 0, pos_weight 1),
+        if *loss == Loss::Bce {
+            check!(BceLoss, weight 0);
+        } else {
+            check!(BceWithLogitsLoss, weight 0, pos_weight 1);
         }
     }
 }

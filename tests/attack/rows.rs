@@ -117,7 +117,7 @@ macro_rules! labels {
             }
 
             fn class(self) -> Option<i128> {
-                Some(self as i128)
+                Some(self.into())
             }
 
             fn targets(array: Array<Self>) -> case::Target {
@@ -153,7 +153,7 @@ where
         let weight = source.maybe(|source| source.numbers(weights, Fill::Weights))?;
         let smoothing = match source.byte()? {
             ..=127 => 0.0,
-            byte @ ..=229 => (byte - 128) as f32 / 100.0,
+            byte @ 128..=229 => (byte - 128) as f32 / 100.0,
             _ => source.number()?,
         };
         let call = Call::read(source, input, target, shape, resize(&rows))?;
@@ -284,8 +284,8 @@ where
             3 => Rows::<L, T, 4, 3, 3>::read(source),
             _ => Rows::<L, T, 5, 4, 4>::read(source),
         },
-        ..=251 => Rows::<L, T, 0, 0, 0>::read(source),
-        ..=253 => Rows::<L, T, 2, 2, 1>::read(source),
+        250..=251 => Rows::<L, T, 0, 0, 0>::read(source),
+        252..=253 => Rows::<L, T, 2, 2, 1>::read(source),
         _ => Rows::<L, T, 2, 1, 2>::read(source),
     }
 }
@@ -299,7 +299,7 @@ fn of_probabilities(source: &mut Source<'_>) -> Result<Box<dyn Attack>> {
             3 => Rows::<CrossEntropy, f32, 4, 4, 3>::read(source),
             _ => Rows::<CrossEntropy, f32, 5, 5, 4>::read(source),
         },
-        ..=252 => Rows::<CrossEntropy, f32, 2, 1, 1>::read(source),
+        250..=252 => Rows::<CrossEntropy, f32, 2, 1, 1>::read(source),
         _ => Rows::<CrossEntropy, f32, 2, 2, 2>::read(source),
     }
 }

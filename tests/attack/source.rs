@@ -85,8 +85,8 @@ impl Source<'_> {
     fn extent(&mut self) -> Result<usize> {
         Ok(match self.byte()? {
             byte @ ..=199 => 1 + byte % 5,
-            byte @ ..=239 => byte % 40,
-            ..=247 => 0,
+            byte @ 200..=239 => byte % 40,
+            240..=247 => 0,
             _ => usize::from(self.0.arbitrary::<u16>()?) % 1300,
         })
     }
@@ -201,7 +201,7 @@ impl Source<'_> {
     pub fn number(&mut self) -> Result<f32> {
         Ok(match self.byte()? {
             byte @ ..=127 => SPECIAL[byte % SPECIAL.len()],
-            byte @ ..=191 => (byte as f32 - 160.0) / 8.0,
+            byte @ 128..=191 => (byte as f32 - 160.0) / 8.0,
             _ => f32::from_bits(self.0.arbitrary()?),
         })
     }
