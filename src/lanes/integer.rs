@@ -35,7 +35,6 @@ const TERM_LIMIT: u32 = 0x4300_8000;
 
 /// The upper half of a product.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "it is a half")]
 const fn high(a: u32, b: u32) -> u32 {
     ((a as u64 * b as u64) >> 32) as u32
 }
@@ -51,7 +50,7 @@ fn power(x: u32) -> (i32, u32) {
     let product = u64::from((x | 0x80_0000) << 8) * u64::from(LOG2_E);
     let magnitude = (product >> (157 - (x >> 23 & 0xff)).min(63)).cast_signed();
     let y = if x & SIGN == 0 { magnitude } else { -magnitude };
-    let f = y as u32;
+    let f = y.cast_unsigned() as u32;
     let r = f << 4;
     let q = high(r, 0x000e_821e) + 0x03d7_cb27;
     let q = high(r, high(r, q) + 0xb172_1f56);
@@ -75,7 +74,7 @@ fn float(n: i32, m: u32) -> u32 {
 
 /// `e^x`.
 ///
-/// Worst error: 0.80 ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
+/// Worst error: 0.69 ULP. e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
 #[inline(always)]
 pub(crate) fn exp(x: u32) -> u32 {
     let magnitude = x & !SIGN;
@@ -94,7 +93,7 @@ pub(crate) fn exp(x: u32) -> u32 {
 
 /// `e^d` for `d <= 0` or NaN in units of [`super::math::TERM_UNIT`]: 2^60 for d = 0, 0 from -128.5 on.
 ///
-/// Worst relative error: 6e-8 for d >= -87.
+/// Worst error: 0.75 ULP.
 #[inline(always)]
 pub(crate) fn exp_term(d: u32) -> u32 {
     let magnitude = d & !SIGN;
@@ -109,9 +108,8 @@ pub(crate) fn exp_term(d: u32) -> u32 {
 ///
 /// With z = e^-|x| it is `1 / (1 + z)` or `z / (1 + z)`: one division of integers, and rounded once.
 ///
-/// Worst error: 0.80 ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
+/// Worst error: 0.68 ULP. 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "a quotient of 32 bits")]
 pub(crate) fn sigmoid(x: u32) -> u32 {
     let magnitude = x & !SIGN;
     if magnitude > EXP_LIMIT {
@@ -140,8 +138,8 @@ pub(crate) fn sigmoid(x: u32) -> u32 {
 #[expect(clippy::cast_possible_truncation, reason = "what is cut off is 0")]
 fn inverse(d: u64) -> u32 {
     let estimate = u64::from(u32::MAX / (d >> 15) as u32) << 15;
-    let rest = (1 << 31) - (d * estimate >> 32);
-    (estimate * rest >> 30).min(u64::from(u32::MAX)) as u32
+    let rest = (1 << 31) - ((d * estimate) >> 32);
+    ((estimate * rest) >> 30).min(u64::from(u32::MAX)) as u32
 }
 
 /// [`float`] of a product of two numbers with m in [2^31, 2^32), of which `m` is the upper half.
@@ -183,7 +181,7 @@ fn log_1p_of_power(n: i32, m: u32) -> u32 {
 
 /// `ln(1 + e^-|x|)`.
 ///
-/// Worst error: 0.80 ULP. 0 for ±∞, NaN for NaN.
+/// Worst error: 0.69 ULP. 0 for ±∞, NaN for NaN.
 #[inline(always)]
 pub(crate) fn soft(x: u32) -> u32 {
     let magnitude = x & !SIGN;
@@ -198,7 +196,7 @@ pub(crate) fn soft(x: u32) -> u32 {
 ///
 /// From 1 on, `1 + x = 2^k (1 + f)` and the result is `k ln 2 + ln(1 + f)`, all of it in fixed point.
 ///
-/// Worst error: 0.80 ULP.
+/// Worst error: 0.56 ULP.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half of 64 bits, where the upper one is known")]
 pub(crate) fn ln_1p(x: u32) -> u32 {
@@ -259,7 +257,6 @@ impl ExpSum {
 
     /// The sum in units of [`super::math::TERM_UNIT`].
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half of 64 bits, where the upper one is known")]
     pub(crate) fn value(self) -> u32 {
         if self.nan {
             return INFINITY | 1 << 22;

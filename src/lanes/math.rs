@@ -1,7 +1,8 @@
 //! Elementary functions, over any vector.
 //!
 //! Every function is a short sequence of IEEE operations without branches or tables, so that all backends of one
-//! arithmetic give the same bits. The two arithmetics share all steps; only the split of ln 2 differs.
+//! arithmetic give the same bits. The two arithmetics share all steps; only the split of ln 2 differs. On
+//! [`crate::Backend::INTEGER`] those with an exponential, and [`ln_1p`], are the functions of [`integer`] instead.
 //!
 //! Errors are in ULP of the result, `|got - exact| / ulp(exact)`, where a subnormal has the ULP 2^-149. The worst errors are
 //! those over all 2^32 inputs, from the table in [`crate::bounds`].
@@ -250,10 +251,10 @@ pub(crate) fn ln_complement<S: Ops>(s: S, p: S::F) -> S::F {
 /// 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
+    const UNIT: i32 = 24;
     if S::INTEGER {
         return s.map_bits(x, integer::sigmoid);
     }
-    const UNIT: i32 = 24;
     let unit = s.splat(power_of_two(-UNIT));
     let y = s.min(s.splat(-EXP_MIN), s.max(s.splat(-20.0), s.neg(x)));
     let (t, u) = exp_parts(s, y, 127.0 - 24.0);
