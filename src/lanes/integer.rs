@@ -91,7 +91,7 @@ pub(crate) fn exp(x: u32) -> u32 {
     float(n, m)
 }
 
-/// `e^d` for `d <= 0` or NaN in units of [`super::math::TERM_UNIT`]: 2^60 for d = 0, 0 from -128.5 on.
+/// `e^d` for `d <= 0` or NaN in units of [`super::math::TERM_UNIT`]: 2^60 for d = 0, 0 below -128.5.
 ///
 /// Worst error: 0.75 ULP.
 #[inline(always)]
