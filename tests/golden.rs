@@ -47,16 +47,37 @@ const REDUCTIONS: [(&str, Reduction); 4] = [
     ("log_sum_exp", Reduction::LogSumExp),
 ];
 
-/// Records every function of a loss, a line for each.
+/// What comes in for the losses where `none` is differentiated, over and over.
+const UPSTREAM: [f32; 5] = [1.0, -0.5, 0.3, 2.0, 0.0];
+
+/// Records every function of a loss and its gradient, a line for each.
 macro_rules! record_loss {
-    ($run:expr, $name:expr, $loss:expr, $input:expr, $target:expr, $losses:expr) => {{
-        let (loss, input, target, at) = ($loss.on($run.backend), $input, $target, $run.at);
+    ($run:expr, $name:expr, $loss:expr, $x:expr, $input:expr, $target:expr, $losses:expr) => {{
+        let (loss, input, target, losses, at) = ($loss.on($run.backend), $input, $target, $losses, $run.at);
         let mut record = |function: &str, results: Numbers| $run.record(&format!("{}: {function}", $name), results);
-        record("none", written($losses, at, |out| loss.none(input, target, out)));
+        record("none", written(losses, at, |out| loss.none(input, target, out)));
         record("sum", numbers(loss.sum(input, target)));
         record("mean", numbers(loss.mean(input, target)));
         record("total", numbers(loss.total(input, target)));
+
+        let shape = input.shape();
+        record("sum_with_grad", written(shape, at, |grad| loss.sum_with_grad(input, target, grad)));
+        record("sum_with_grad_in_place", replaced(shape, $x, at, |x| loss.sum_with_grad_in_place(x, target)));
+        record("mean_with_grad", written(shape, at, |grad| loss.mean_with_grad(input, target, grad)));
+        record("mean_with_grad_in_place", replaced(shape, $x, at, |x| loss.mean_with_grad_in_place(x, target)));
+        let upstream = Laid::new(&upstream(&losses), at);
+        let upstream = upstream.view::<1>();
+        let mut out = Canvas::new(&losses, at);
+        let grad = written(shape, at, |grad| loss.none_with_grad(input, target, upstream, out.view::<1>(), grad));
+        record("none_with_grad", grad.map(|grad| [grad, out.finish()].concat()));
+        let mut out = Canvas::new(&losses, at);
+        let grad = replaced(shape, $x, at, |x| loss.none_with_grad_in_place(x, target, upstream, out.view::<1>()));
+        record("none_with_grad_in_place", grad.map(|grad| [grad, out.finish()].concat()));
     }};
+}
+
+fn upstream(losses: &[usize]) -> Array<f32> {
+    Array::from_fn(losses, |i| UPSTREAM[i % UPSTREAM.len()])
 }
 
 #[test]
@@ -143,6 +164,18 @@ fn written<const D: usize, R: Results>(
     Ok([out.finish(), returned].concat())
 }
 
+/// What takes the place of these numbers, and what is returned.
+fn replaced<const D: usize, R: Results>(
+    _shape: [usize; D],
+    x: &Array<f32>,
+    at: Placement,
+    call: impl FnOnce(ViewMut<'_, f32, D>) -> Result<R, Error>,
+) -> Numbers {
+    let mut place = Canvas::holding(x, at);
+    let returned = call(place.view())?.numbers();
+    Ok([place.finish(), returned].concat())
+}
+
 trait Results {
     fn numbers(self) -> Vec<f32>;
 }
@@ -217,7 +250,7 @@ impl Run {
         let [rows, classes] = logits.shape();
         let loss = CrossEntropyLoss::new();
         let class = i64::try_from(classes / 2).expect("a small number");
-        record_loss!(self, "cross_entropy", loss, logits, ignored, [rows]);
+        record_loss!(self, "cross_entropy", loss, &case.logits, logits, ignored, [rows]);
         for (options, loss) in [
             ("ignore_index", loss.ignore_index(class)),
             ("no_ignore_index", loss.no_ignore_index()),
@@ -225,13 +258,16 @@ impl Run {
             ("smoothing", loss.label_smoothing(0.1)),
             ("weight, smoothing", loss.weight(&case.weight).label_smoothing(0.1)),
         ] {
-            record_loss!(self, format!("cross_entropy, {options}"), loss, logits, labels, [rows]);
+            record_loss!(self, format!("cross_entropy, {options}"), loss, &case.logits, logits, labels, [rows]);
         }
         for (options, loss) in [
             ("probabilities", loss),
             ("probabilities, weight, smoothing", loss.weight(&case.weight).label_smoothing(0.1)),
         ] {
-            record_loss!(self, format!("cross_entropy, {options}"), loss, logits, target, [rows]);
+            record_loss!(self, format!("cross_entropy, {options}"), loss, &case.logits, logits, target, [rows]);
+            let (loss, upstream) = (loss.on(self.backend), Laid::new(&upstream(&[rows]), self.at));
+            let grad = written(logits.shape(), self.at, |grad| loss.target_grad(logits, upstream.view::<1>(), grad));
+            self.record(&format!("cross_entropy, {options}: target_grad"), grad);
         }
     }
 
@@ -242,9 +278,9 @@ impl Run {
         let [rows, classes] = input.shape();
         let loss = NllLoss::new();
         let class = i64::try_from(classes / 2).expect("a small number");
-        record_loss!(self, "nll", loss, input, ignored.view::<1>(), [rows]);
+        record_loss!(self, "nll", loss, &case.logits, input, ignored.view::<1>(), [rows]);
         for (options, loss) in [("ignore_index", loss.ignore_index(class)), ("weight", loss.weight(&case.weight))] {
-            record_loss!(self, format!("nll, {options}"), loss, input, labels.view::<1>(), [rows]);
+            record_loss!(self, format!("nll, {options}"), loss, &case.logits, input, labels.view::<1>(), [rows]);
         }
     }
 
@@ -252,7 +288,10 @@ impl Run {
         let [input, target, weight, _] = case.laid(&case.probabilities, self.at);
         let (input, target) = (input.view::<1>(), target.view());
         for (name, loss) in [("bce", BceLoss::new()), ("bce, weight", BceLoss::new().weight(weight.view()))] {
-            record_loss!(self, name, loss, input, target, input.shape());
+            record_loss!(self, name, loss, &case.probabilities, input, target, input.shape());
+            let (loss, upstream) = (loss.on(self.backend), Laid::new(&upstream(&input.shape()), self.at));
+            let grad = written(input.shape(), self.at, |grad| loss.target_grad(input, upstream.view(), grad));
+            self.record(&format!("{name}: target_grad"), grad);
         }
     }
 
@@ -267,7 +306,12 @@ impl Run {
             ("bce_with_logits, pos_weight", loss.pos_weight(pos_weight)),
             ("bce_with_logits, weight, pos_weight", loss.weight(weight).pos_weight(pos_weight)),
         ] {
-            record_loss!(self, name, loss, logits, target, logits.shape());
+            record_loss!(self, name, loss, &case.logits, logits, target, logits.shape());
+            let (loss, upstream) = (loss.on(self.backend), Laid::new(&upstream(&logits.shape()), self.at));
+            let grad = written(logits.shape(), self.at, |grad| loss.target_grad(logits, upstream.view(), grad));
+            self.record(&format!("{name}: target_grad"), grad);
+            let hessian = written(logits.shape(), self.at, |out| loss.hessian(logits, target, out));
+            self.record(&format!("{name}: hessian"), hessian);
         }
     }
 
