@@ -17,7 +17,7 @@ pub enum Error {
     },
     /// A view reaches outside of its slice.
     OutOfBounds {
-        /// The element furthest outside, counted from the start of the slice; saturated.
+        /// The element furthest outside, counted from the start of the slice.
         index: i128,
         /// Elements in the slice.
         len: usize,

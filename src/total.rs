@@ -33,7 +33,8 @@ impl Total {
         Self { loss: self.loss.merge(other.loss), weight: self.weight.merge(other.weight) }
     }
 
-    /// The sum of the losses; 0 if there are none.
+    /// The sum of the losses; 0 if there are none. Where finite losses add up to an infinity on the way, it is that infinity,
+    /// or NaN if it meets the opposite one.
     #[inline]
     #[must_use]
     pub fn sum(self) -> f32 {

@@ -195,13 +195,22 @@ impl<const D: usize> Layout<D> {
             *side = side.saturating_add(reach);
         }
         if down > offset {
-            return Err(Error::OutOfBounds { index: offset as i128 - down as i128, len });
+            return Err(Error::OutOfBounds { index: layout.outermost(|stride| stride < 0), len });
         }
-        let highest = offset.saturating_add(up);
-        if highest >= len {
-            return Err(Error::OutOfBounds { index: highest as i128, len });
+        if offset.saturating_add(up) >= len {
+            return Err(Error::OutOfBounds { index: layout.outermost(|stride| stride > 0), len });
         }
         Ok(layout)
+    }
+
+    /// The index that is furthest on the side of these strides.
+    #[cold]
+    fn outermost(&self, side: impl Fn(isize) -> bool) -> i128 {
+        let axes = self.shape.iter().zip(&self.strides).filter(|&(_, &stride)| side(stride));
+        axes.fold(self.offset as i128, |index, (&extent, &stride)| {
+            // Less than 2^127.
+            index.saturating_add((extent as i128 - 1).wrapping_mul(stride as i128))
+        })
     }
 
     /// Sorted by size, each stride must exceed the reach of the shorter ones together. Axes of length 1 do not matter.

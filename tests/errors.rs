@@ -43,6 +43,9 @@ fn out_of_bounds() {
     assert!(View::strided(&data, usize::MAX, [2], [isize::MAX]).is_err());
     assert!(View::strided(&data, 0, [usize::MAX, 2], [isize::MIN, isize::MAX]).is_err());
     assert!(View::strided(&data, 0, [3], [isize::MIN]).is_err());
+    // A reach beyond a machine word, most of which the offset makes up for.
+    let far = Error::OutOfBounds { index: usize::MAX as i128 + 4 * isize::MIN as i128, len: 6 };
+    assert_eq!(View::strided(&data, usize::MAX, [5], [isize::MIN]).err(), Some(far));
     assert!(View::<f32, 1>::strided(&[], 0, [1], [0]).is_err());
 }
 
