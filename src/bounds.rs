@@ -2,7 +2,7 @@
 //! holds against every `f32`.
 
 /// Hands the table to another macro: a function of [`crate::lanes::math`], its worst error in ULP in the portable
-/// arithmetic, in the fused one, and by integers on cores without an FPU, all rounded up.
+/// arithmetic, in the fused one, and by integers on cores without an FPU (there `ln_1p` from 0 on), all rounded up.
 macro_rules! functions {
     ($then:ident) => {
         $then! {

@@ -283,10 +283,11 @@ impl<const K: usize> Grid<'_, K> {
     ) {
         let whole = self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
-        if whole && self.step(k) == 1 {
-            if let Some(out) = data.get_mut(offset..offset.wrapping_add(count)) {
-                return s.store_part(x, out);
-            }
+        if whole
+            && self.step(k) == 1
+            && let Some(out) = data.get_mut(offset..offset.wrapping_add(count))
+        {
+            return s.store_part(x, out);
         }
         let lanes = s.to_lanes(x);
         if whole {

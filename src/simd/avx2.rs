@@ -237,7 +237,7 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     #[inline(always)]
     fn stream(self, x: __m256, out: &mut [f32]) {
         let out = match out.first_chunk_mut::<8>() {
-            Some(whole) if whole.as_ptr().cast::<__m256>().is_aligned() => whole,
+            Some(whole) if whole.as_ptr().addr().is_multiple_of(32) => whole,
             _ => return self.store_part(x, out),
         };
         // SAFETY: `self` proves AVX2; eight floats are written to an array of eight, which is aligned for it. `settle` comes

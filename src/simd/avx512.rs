@@ -229,7 +229,7 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     #[inline(always)]
     fn stream(self, x: __m512, out: &mut [f32]) {
         let out = match out.first_chunk_mut::<16>() {
-            Some(whole) if whole.as_ptr().cast::<__m512>().is_aligned() => whole,
+            Some(whole) if whole.as_ptr().addr().is_multiple_of(64) => whole,
             _ => return self.store_part(x, out),
         };
         // SAFETY: `self` proves AVX-512; sixteen floats are written to an array of sixteen, which is aligned for it.

@@ -10,18 +10,21 @@ use crate::{
 pub(crate) trait Function {
     /// The bits of the largest input: from +0 up to here, all there is for a function of probabilities.
     const LAST: u32;
+    /// The same by integers.
+    const LAST_BY_INTEGERS: u32;
 
     fn run<S: Ops>(s: S, x: S::F) -> S::F;
     fn exact(x: f64) -> f64;
 }
 
 macro_rules! functions {
-    ($($name:ident to $last:expr, $run:expr;)*) => {$(
+    ($($name:ident to $last:expr, $by_integers:expr, $run:expr;)*) => {$(
         #[expect(non_camel_case_types, reason = "named as the function")]
         pub(crate) struct $name;
 
         impl Function for $name {
             const LAST: u32 = $last;
+            const LAST_BY_INTEGERS: u32 = $by_integers;
 
             #[inline(always)]
             fn run<S: Ops>(s: S, x: S::F) -> S::F {
@@ -36,19 +39,22 @@ macro_rules! functions {
 }
 
 const ONE: u32 = 1.0_f32.to_bits();
+const ALL: u32 = u32::MAX;
+/// The last one of those that are not negative.
+const POSITIVE: u32 = u32::MAX >> 1;
 
 functions! {
-    exp to u32::MAX, math::exp;
-    exponential to u32::MAX, math::exponential;
-    ln to u32::MAX, math::ln;
-    ln_1p to u32::MAX, math::ln_1p;
-    ln_probability to ONE, math::ln_probability;
-    ln_complement to ONE, math::ln_complement;
-    sigmoid to u32::MAX, math::sigmoid;
-    log_sigmoid to u32::MAX, math::log_sigmoid;
-    softplus to u32::MAX, math::softplus;
-    soft to u32::MAX, math::soft;
-    sigmoids to u32::MAX, |s, x| math::sigmoids_and_soft(s, x).0;
+    exp to ALL, ALL, math::exp;
+    exponential to ALL, ALL, math::exponential;
+    ln to ALL, ALL, math::ln;
+    ln_1p to ALL, POSITIVE, math::ln_1p;
+    ln_probability to ONE, ONE, math::ln_probability;
+    ln_complement to ONE, ONE, math::ln_complement;
+    sigmoid to ALL, ALL, math::sigmoid;
+    log_sigmoid to ALL, ALL, math::log_sigmoid;
+    softplus to ALL, ALL, math::softplus;
+    soft to ALL, ALL, math::soft;
+    sigmoids to ALL, ALL, |s, x| math::sigmoids_and_soft(s, x).0;
 }
 
 /// A function of each number.

@@ -176,6 +176,9 @@ impl Sweep {
             let Some((&reference, others)) = backends.split_first() else {
                 continue;
             };
+            if reference == Backend::INTEGER && bits(CHUNK - 1) > F::LAST_BY_INTEGERS.into() {
+                continue;
+            }
             run_on(reference, Apply { x, out: &mut self.first, function: PhantomData::<F> });
             for &backend in others {
                 run_on(backend, Apply { x, out: &mut self.other, function: PhantomData::<F> });
