@@ -187,17 +187,17 @@ impl<const D: usize> Layout<D> {
             Some(0) => return Ok(layout),
             Some(_) => {}
         }
-        // Each axis moves the lowest or the highest index by its reach. An overflow is far outside of any slice.
-        let (mut down, mut up) = (0_usize, 0_usize);
+        // Each axis moves the lowest or the highest index by its reach. What overflows, `None`, is far outside of any slice.
+        let (mut down, mut up) = (Some(0_usize), Some(offset));
         for (&extent, &stride) in shape.iter().zip(&strides) {
-            let reach = (extent - 1).saturating_mul(stride.unsigned_abs());
+            let reach = (extent - 1).checked_mul(stride.unsigned_abs());
             let side = if stride < 0 { &mut down } else { &mut up };
-            *side = side.saturating_add(reach);
+            *side = side.zip(reach).and_then(|(side, reach)| side.checked_add(reach));
         }
-        if down > offset {
+        if down.is_none_or(|down| down > offset) {
             return Err(Error::OutOfBounds { index: layout.outermost(|stride| stride < 0), len });
         }
-        if offset.saturating_add(up) >= len {
+        if up.is_none_or(|highest| highest >= len) {
             return Err(Error::OutOfBounds { index: layout.outermost(|stride| stride > 0), len });
         }
         Ok(layout)
