@@ -344,7 +344,7 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
             let &Slope { value, size } = slope;
             // An ignored row has gradient 0 whatever comes in. Of other rows nothing is said where that is not finite, or may
             // overflow when it is multiplied with the sum of a row's targets.
-            if size == 0.0 || !(factor.abs() < f64::from(f32::MAX) * 1e-6) {
+            if size == 0.0 || factor.is_nan() || factor.abs() > f64::from(f32::MAX) * 1e-6 {
                 continue;
             }
             let (value, size, tiny) = (value * factor, size * factor.abs(), tiny * factor.abs().max(1.0));
