@@ -247,9 +247,10 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     let used = len.min(LANES);
     for half in [8, 4, 2, 1] {
         for lane in 0..half.min(used.saturating_sub(half)) {
-            sum[lane] = o.add(sum[lane], sum[lane + half]);
+            let (lane, other) = (lane % LANES, (lane + half) % LANES);
+            sum[lane] = o.add(sum[lane], sum[other]);
             if CROSS {
-                let ((a, b), (c, d)) = (weighted[lane], weighted[lane + half]);
+                let ((a, b), (c, d)) = (weighted[lane], weighted[other]);
                 weighted[lane] = (o.add(a, c), o.add(b, d));
             }
         }

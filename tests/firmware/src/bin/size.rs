@@ -20,5 +20,7 @@ fn main() -> ! {
         Some("sigmoid") => calls::sigmoid(x, out),
         _ => {}
     }
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
