@@ -458,7 +458,7 @@ impl<F: Function> Kernel for Map<'_, F> {
                 };
                 let x = input.and_then(|x| x.get(range(0)));
                 let y = out.get_mut(range(1)).unwrap_or(&mut []);
-                if x.is_some() && grid.len >= STREAMED {
+                if S::STREAMS && x.is_some() && grid.len >= STREAMED {
                     map_slice::<S, true>(s, x, y, &PhantomData::<F>);
                 } else {
                     map_slice::<S, false>(s, x, y, &PhantomData::<F>);

@@ -219,8 +219,12 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         pad: f32,
     ) -> S::F {
-        if self.seek(run, i) >= count {
-            let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+        let whole = self.seek(run, i) >= count;
+        let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+        if S::N == 1 {
+            return s.load_part(data.get(offset..).unwrap_or(&[]), pad);
+        }
+        if whole {
             match self.step(k) {
                 1 => {
                     if let Some(x) = data.get(offset..offset.wrapping_add(count)) {
@@ -283,6 +287,9 @@ impl<const K: usize> Grid<'_, K> {
     ) {
         let whole = self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
+        if S::N == 1 {
+            return s.store_part(x, data.get_mut(offset..).unwrap_or(&mut []));
+        }
         if whole
             && self.step(k) == 1
             && let Some(out) = data.get_mut(offset..offset.wrapping_add(count))

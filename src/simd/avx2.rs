@@ -172,6 +172,7 @@ impl<A: Arithmetic> Ops for Avx2<A> {
 }
 
 impl<A: Arithmetic> Simd for Avx2<A> {
+    const STREAMS: bool = true;
     const N: usize = 8;
     type Lanes = [f32; 8];
 

@@ -167,6 +167,7 @@ impl<A: Arithmetic> Ops for Avx512<A> {
 }
 
 impl<A: Arithmetic> Simd for Avx512<A> {
+    const STREAMS: bool = true;
     const N: usize = 16;
     type Lanes = [f32; 16];
 

@@ -149,6 +149,8 @@ pub(crate) trait Simd: Ops {
     /// Stores as many lanes as `out` has room for.
     fn store_part(self, x: Self::F, out: &mut [f32]);
 
+    /// Whether [`Simd::stream`] is more than a store.
+    const STREAMS: bool = false;
     /// As [`Simd::store_part`] for memory that is not read soon: past the caches where the place allows it. What is written
     /// so must be [settled](Simd::settle).
     #[inline(always)]
