@@ -458,11 +458,8 @@ impl<F: Function> Kernel for Map<'_, F> {
                 };
                 let x = input.and_then(|x| x.get(range(0)));
                 let y = out.get_mut(range(1)).unwrap_or(&mut []);
-                if S::STREAMS && x.is_some() && grid.len >= STREAMED {
-                    map_slice::<S, true>(s, x, y, &PhantomData::<F>);
-                } else {
-                    map_slice::<S, false>(s, x, y, &PhantomData::<F>);
-                }
+                let stream = x.is_some() && grid.len >= STREAMED;
+                map_slice(s, x, y, stream, &PhantomData::<F>);
                 i = i.wrapping_add(left);
                 continue;
             }
@@ -494,11 +491,12 @@ impl<F: Function> Apply for PhantomData<F> {
 /// the cache already.
 pub(crate) const STREAMED: usize = 1 << 21;
 
-/// `x`, or without it `out` itself, through a function to `out`. With `STREAM` the output goes past the caches.
+/// `x`, or without it `out` itself, through a function to `out`. To `stream`, the output goes past the caches.
 #[inline(always)]
-pub(crate) fn map_slice<S: Simd, const STREAM: bool>(s: S, x: Option<&[f32]>, out: &mut [f32], f: &impl Apply) {
+pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], stream: bool, f: &impl Apply) {
+    let stream = S::STREAMS && stream;
     let mut done = 0;
-    if STREAM {
+    if stream {
         // Only whole lines can go past the caches.
         let head = out.as_ptr().align_offset(4 * LANES).min(out.len());
         map_vectors(s, x, out, f, &mut done, head);
@@ -518,14 +516,14 @@ pub(crate) fn map_slice<S: Simd, const STREAM: bool>(s: S, x: Option<&[f32]>, ou
             #[inline(always)]
             |k, y| {
                 let out = out.get_mut(k * S::N..).unwrap_or(&mut []);
-                if STREAM { s.stream(y, out) } else { s.store_part(y, out) }
+                if stream { s.stream(y, out) } else { s.store_part(y, out) }
             },
         );
         done += width;
     }
     let len = out.len();
     map_vectors(s, x, out, f, &mut done, len);
-    if STREAM {
+    if stream {
         s.settle();
     }
 }

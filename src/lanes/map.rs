@@ -174,12 +174,8 @@ pub(crate) fn write_rows<S: Simd, M: RowMap, const KEPT: bool, const K: usize>(
         let x = if KEPT { None } else { out.input.and_then(|x| x.get(range(0))) };
         let function = OfRow::<M, KEPT, K> { rows, target, row, map: core::marker::PhantomData };
         let y = out.data.get_mut(range(out.array)).unwrap_or(&mut []);
-        let streams = S::STREAMS && x.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED;
-        if streams {
-            map_slice::<S, true>(s, x, y, &function);
-        } else {
-            map_slice::<S, false>(s, x, y, &function);
-        }
+        let stream = x.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED;
+        map_slice(s, x, y, stream, &function);
     }
 }
 

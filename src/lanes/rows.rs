@@ -28,55 +28,41 @@ impl Layout for ByRows {
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
-        if keeps::<M, K>(rows, memory) {
-            // The exponentials may take the place of the logits.
-            let logit = rows.pick(s, memory.logits(), run, i, labels);
-            let partition = each_row::<S, CROSS, K>(
-                s,
-                rows,
-                memory.array,
-                run,
-                i,
-                count,
-                #[inline(always)]
-                |[offset, target, out]| {
-                    let x = memory.input.and_then(|x| x.get(offset..offset.wrapping_add(rows.classes)));
-                    let out = memory.data.get_mut(out..out.wrapping_add(rows.classes)).unwrap_or(&mut []);
-                    let mut state = State::new(s);
-                    row_tile::<S, CROSS, true>(s, &mut state, 0, x, out, rows.cross.in_row(s, target));
-                    state.finish(s)
-                },
-            );
-            return Partition { logit, ..partition };
-        }
-        let x = memory.logits();
+        let keep = keeps::<M, K>(rows, memory);
+        // The exponentials may take the place of the logits.
+        let mut logit = if keep { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
         let partition = each_row::<S, CROSS, K>(
             s,
             rows,
-            0,
+            memory.array,
             run,
             i,
             count,
             #[inline(always)]
-            |[offset, target, _]| {
-                let row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+            |[offset, target, out]| {
+                let row = offset..offset.wrapping_add(rows.classes);
+                let (x, out): (_, &mut [f32]) = if keep {
+                    let out = memory.data.get_mut(out..out.wrapping_add(rows.classes));
+                    (memory.input.and_then(|x| x.get(row)), out.unwrap_or(&mut []))
+                } else {
+                    (memory.logits().get(row), &mut [])
+                };
                 let mut state = State::new(s);
-                for (number, tile) in row.chunks(TILE).enumerate() {
-                    let start = number.wrapping_mul(TILE);
-                    row_tile::<S, CROSS, false>(
-                        s,
-                        &mut state,
-                        start,
-                        Some(tile),
-                        &mut [],
-                        rows.cross.in_row(s, target),
-                    );
+                for start in (0..rows.classes).step_by(TILE) {
+                    let tile = start..rows.classes.min(start + TILE);
+                    let x = x.and_then(|x| x.get(tile.clone()));
+                    let out = out.get_mut(tile).unwrap_or(&mut []);
+                    let cross = rows.cross.in_row(s, target);
+                    row_tile::<S, CROSS>(s, &mut state, start, x, out, M::EXPONENTIALS, cross);
                 }
                 state.finish(s)
             },
         );
-        // Only now, when the rows are in the cache.
-        Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+        if !keep {
+            // Only now, when the rows are in the cache.
+            logit = rows.pick(s, memory.logits(), run, i, labels);
+        }
+        Partition { logit, ..partition }
     }
 
     #[inline(always)]
@@ -142,15 +128,16 @@ pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
     all
 }
 
-/// Takes in one tile of a row, its classes from `start` on: `x` or, without it, what is in `out`. With `KEEP` its
-/// exponentials go to `out`.
+/// Takes in one tile of a row, its classes from `start` on: `x` or, without it, what is in `out`. To `keep` its exponentials,
+/// as many as there is room for go to `out`.
 #[inline(always)]
-pub(crate) fn row_tile<S: Simd, const CROSS: bool, const KEEP: bool>(
+pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     s: S,
     state: &mut State<S::F>,
     start: usize,
     x: Option<&[f32]>,
     out: &mut [f32],
+    keep: bool,
     mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
 ) {
     let max = max_of(s, x.unwrap_or(out));
@@ -176,7 +163,7 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool, const KEEP: bool>(
             if CROSS {
                 sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d[k])));
             }
-            if KEEP {
+            if keep {
                 s.store_part(terms.whole[k], out.get_mut(at..).unwrap_or(&mut []));
             }
         }
@@ -195,7 +182,7 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool, const KEEP: bool>(
             let (term, q) = cross(start.wrapping_add(done), s.neg(d));
             sums.take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
         }
-        if KEEP {
+        if keep {
             s.store_part(term.whole, out.get_mut(done..).unwrap_or(&mut []));
         }
         group += 1;

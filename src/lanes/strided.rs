@@ -49,7 +49,7 @@ impl Layout for Strided {
                     let tile = buffer.get_mut(..TILE.min(rows.classes - start)).unwrap_or(&mut []);
                     let at = offset.wrapping_add_signed(rows.stride.wrapping_mul(start.cast_signed()));
                     gather(x, at, rows.stride, tile);
-                    row_tile::<S, CROSS, false>(s, &mut state, start, None, tile, rows.cross.in_row(s, target));
+                    row_tile::<S, CROSS>(s, &mut state, start, None, tile, false, rows.cross.in_row(s, target));
                 }
                 state.finish(s)
             },

@@ -356,7 +356,7 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
 
 /// Whether a result is as near as that; NaN is near NaN. Nothing is said about what nearly overflows.
 pub fn is_close(got: f32, want: f64, tolerance: f64, size: f64) -> bool {
-    let limit = f64::from(f32::MAX) * (1.0 - 1e-5);
+    let limit = f64::from(f32::MAX) / 256.0;
     if want.is_nan() {
         got.is_nan()
     } else if want.is_infinite() {
