@@ -214,12 +214,14 @@ where
             ..=80.0 => check::CONFIDENT,
             _ => check::LOSS,
         };
-        let upstream = call.upstream.check_view().then(|| call.upstream.array());
+        // One that does not fit is not used, and may have any number of elements.
+        let fits = call.upstream.shape[..] == input.row_shape()[..] && call.upstream.check_view();
+        let upstream = fits.then(|| call.upstream.array());
         let case = Case {
             class_weight: options.weight.clone(),
             ignore: options.ignore,
             smoothing: if L::LOSS == Loss::Nll { 0.0 } else { options.smoothing },
-            upstream: upstream.filter(|upstream| upstream.shape == input.row_shape()),
+            upstream,
             ..Case::plain(L::LOSS, input, target)
         };
         Some((Reference::of(&case), Bounds { each, scale: 64.0 }))
