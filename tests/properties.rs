@@ -40,7 +40,7 @@ macro_rules! properties {
             let cases = if cfg!(miri) { 8 } else { 3000 };
             // The same calls each time; `PROPTEST_RNG_SEED` takes others.
             let rng_seed = ProptestConfig::default().rng_seed;
-            let rng_seed = if rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { rng_seed };
+            let rng_seed = if rng_seed == RngSeed::Random { RngSeed::Fixed(7) } else { rng_seed };
             let config = ProptestConfig { cases, failure_persistence: None, rng_seed, ..ProptestConfig::default() };
             proptest!(config, |(call in calls(attack::$name))| {
                 if let Some(call) = call.get() {

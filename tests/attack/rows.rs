@@ -208,6 +208,10 @@ where
             return None;
         }
         let finite = || input.data.iter().filter(|x| x.is_finite());
+        // The difference of such logits overflows, and a weight of 0 makes NaN of that.
+        if finite().any(|x| x.abs() > f32::MAX / 4.0) {
+            return None;
+        }
         let spread = finite().fold(f32::MIN, |a, &b| a.max(b)) - finite().fold(f32::MAX, |a, &b| a.min(b));
         let each = match spread {
             ..=5.0 => check::NEAR,
