@@ -147,8 +147,7 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     let (mut groups, mut below) = ([Sums::zero(s); 4], [s.int(0); 4]);
     let count = LANES / S::N;
     let mut done = 0;
-    while done + 4 * S::N <= len {
-        let chunk = x.unwrap_or(out).get(done..).unwrap_or(&[]);
+    while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
         // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
         for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
             s.prefetch(line, TILE.min(len));
@@ -163,8 +162,8 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
             if CROSS {
                 sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d[k])));
             }
-            if keep {
-                s.store_part(terms.whole[k], out.get_mut(at..).unwrap_or(&mut []));
+            if keep && let Some(out) = out.get_mut(at..at + S::N) {
+                s.store_part(terms.whole[k], out);
             }
         }
         done += 4 * S::N;
@@ -182,8 +181,8 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
             let (term, q) = cross(start.wrapping_add(done), s.neg(d));
             sums.take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
         }
-        if keep {
-            s.store_part(term.whole, out.get_mut(done..).unwrap_or(&mut []));
+        if keep && let Some(out) = out.get_mut(done..done + used) {
+            s.store_part(term.whole, out);
         }
         group += 1;
         done += S::N;
