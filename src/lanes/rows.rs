@@ -52,8 +52,23 @@ impl Layout for ByRows {
                     let tile = start..rows.classes.min(start + TILE);
                     let x = x.and_then(|x| x.get(tile.clone()));
                     let out = out.get_mut(tile).unwrap_or(&mut []);
-                    let cross = rows.cross.in_row(s, target);
-                    row_tile::<S, CROSS>(s, &mut state, start, x, out, M::EXPONENTIALS, cross);
+                    // A loop of its own, since choices in the loop would keep its vectors apart.
+                    if let (true, Some(q)) = (CROSS, rows.cross.same()) {
+                        let q = s.splat(q);
+                        row_tile::<S, CROSS>(
+                            s,
+                            &mut state,
+                            start,
+                            x,
+                            out,
+                            M::EXPONENTIALS,
+                            #[inline(always)]
+                            |_, delta| (s.mul(q, delta), q),
+                        );
+                    } else {
+                        let cross = rows.cross.in_row(s, target);
+                        row_tile::<S, CROSS>(s, &mut state, start, x, out, M::EXPONENTIALS, cross);
+                    }
                 }
                 state.finish(s)
             },
