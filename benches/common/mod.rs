@@ -355,16 +355,23 @@ pub(crate) enum Runner {
 }
 
 impl Runner {
-    /// Those of every benchmark: this crate on each backend, the plain loop, and the floor.
+    /// Those of every benchmark: this crate on each backend, with `rayon` on several threads, too; the plain loop, and the
+    /// floor.
     pub(crate) fn all() -> Vec<Self> {
-        Backend::available().map(Self::Ours).chain([Self::Plain, Self::Floor]).collect()
+        #[cfg(feature = "rayon")]
+        let parallel = [Self::Ours(Backend::detect().parallel())];
+        #[cfg(not(feature = "rayon"))]
+        let parallel = [];
+        Backend::available().map(Self::Ours).chain(parallel).chain([Self::Plain, Self::Floor]).collect()
     }
 
     pub(crate) fn name(&self) -> String {
         match self {
             // The arithmetic is told where it is not the natural one.
-            Self::Ours(backend) if backend.is_fused() => backend.to_string().replace(" (fused)", ""),
-            Self::Ours(backend) => backend.to_string().replace(" (portable)", "_portable"),
+            Self::Ours(backend) => {
+                let name = backend.to_string().replace(", ", "_");
+                name.replace(" (fused)", "").replace(" (portable)", "_portable")
+            }
             Self::Plain => "std_loop".to_owned(),
             Self::Floor => "floor".to_owned(),
         }

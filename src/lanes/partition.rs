@@ -31,7 +31,7 @@ use super::{
     rows::ByRows,
     strided::Strided,
 };
-use crate::simd::{Group, Kernel, LANES, Ops, Simd};
+use crate::simd::{Four, Group, Kernel, LANES, Ops, Simd};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -55,6 +55,13 @@ pub(crate) struct Partition<F> {
 }
 
 impl<F: Copy> Partition<F> {
+    /// Of no rows.
+    #[inline(always)]
+    pub(crate) fn none<S: Ops<F = F>>(s: S) -> Self {
+        let zero = s.splat(0.0);
+        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero }
+    }
+
     /// `lse - max = ln_1p(others)`. With a maximum of `+∞` that is NaN; with nothing but `-∞` it is `-∞`, which makes a NaN
     /// of every loss: the other terms are `+∞`, NaN, or this times 0.
     #[inline(always)]
@@ -473,8 +480,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, const CROSS: bool, cons
     i: usize,
     labels: &[usize],
 ) -> Partition<[S::F; 4]> {
-    let none = [s.splat(0.0); 4];
-    let mut all = Partition { max: none, others: none, cross: none, mass: none, logit: none };
+    let mut all = Partition::none(Four(s));
     for k in 0..4 {
         let from = k * S::N;
         let labels = labels.get(from..from + S::N).unwrap_or(&[]);

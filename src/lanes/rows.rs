@@ -8,6 +8,9 @@ use super::{
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
+/// Rows of no more classes are taken four at a time.
+const SIDE_BY_SIDE: usize = 512;
+
 /// Long rows of contiguous classes.
 pub(crate) struct ByRows;
 
@@ -29,6 +32,10 @@ impl Layout for ByRows {
         labels: &[usize],
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
+        if !keep && !CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE {
+            let partition = four_rows::<S, K>(s, rows, memory.logits(), run, i);
+            return Partition { logit: rows.pick(s, memory.logits(), run, i, labels), ..partition };
+        }
         // The exponentials may take the place of the logits.
         let mut logit = if keep { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
         let partition = each_row::<S, CROSS, K>(
@@ -125,8 +132,7 @@ pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
     count: usize,
     mut partition: impl FnMut([usize; 3]) -> Partition<S::F>,
 ) -> Partition<S::F> {
-    let zero = s.splat(0.0);
-    let mut all = Partition { max: zero, others: zero, cross: zero, mass: zero, logit: zero };
+    let mut all = Partition::none(s);
     for l in 0..count.min(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
@@ -159,7 +165,7 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     let reference = state.enter::<S, CROSS>(s, start, s.splat(max));
     let len = x.map_or(out.len(), <[f32]>::len);
     let four = Four(s);
-    let (mut groups, mut below) = ([Sums::zero(s); 4], [s.int(0); 4]);
+    let mut tally = Tally::new(s);
     let count = LANES / S::N;
     let mut done = 0;
     while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
@@ -169,13 +175,13 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
         }
         let d = four.sub(load_four(s, chunk), [reference; 4]);
         let terms = Term::new(four, d);
-        below = four.int_add(below, terms.below);
-        for k in 0..4 {
-            let sums = &mut groups[k % count % 4];
+        for (k, &d) in d.iter().enumerate() {
+            let sums = &mut tally.groups[k % count % 4];
             sums.sum = s.mul_add(terms.p[k], terms.scale[k], sums.sum);
+            tally.below = s.int_add(tally.below, terms.below[k]);
             let at = done + k * S::N;
             if CROSS {
-                sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d[k])));
+                sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d)));
             }
             if keep && let Some(out) = out.get_mut(at..at + S::N) {
                 s.store_part(terms.whole[k], out);
@@ -183,41 +189,137 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
         }
         done += 4 * S::N;
     }
-    let mut group = 0;
-    while done < len {
+    for group in 0.. {
         let used = S::N.min(len - done);
+        if used == 0 {
+            break;
+        }
         let part = x.unwrap_or(out).get(done..).unwrap_or(&[]);
         let d = s.sub(s.load_part(part, f32::NEG_INFINITY), reference);
-        let term = Term::new(s, d);
-        let sums = &mut groups[group % count % 4];
-        sums.sum = term.add_to(s, sums.sum);
-        below[0] = s.int_add(below[0], term.below);
+        let term = tally.take(s, s, group, d);
         if CROSS {
             let (term, q) = cross(start.wrapping_add(done), s.neg(d));
-            sums.take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
+            tally.groups[group % count % 4].take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
         }
         if keep && let Some(out) = out.get_mut(done..done + used) {
             s.store_part(term.whole, out);
         }
-        group += 1;
-        done += S::N;
+        done += used;
     }
-    let [a, b, c, d] = groups;
-    let sums = match count {
-        1 => a,
-        2 => a.join::<S, CROSS>(s, b),
-        _ => a.join::<S, CROSS>(s, c).join::<S, CROSS>(s, b.join::<S, CROSS>(s, d)),
-    };
-    // The lanes behind the end held −∞, which is below the reference.
-    let lanes = len.next_multiple_of(S::N);
-    let mut whole = Sums { sum: s.splat(s.reduce_add(sums.sum)), ..sums };
-    if CROSS {
-        whole.cross = s.splat(s.reduce_add(sums.cross));
-        whole.mass = s.splat(s.reduce_add(sums.mass));
+    tally.leave::<S, CROSS>(s, s, state, len);
+}
+
+/// The partitions of the rows `i .. i + N`, each a single tile, four at a time: of so few classes most of the time of one would
+/// be spent waiting for the joins of its lanes.
+#[inline(always)]
+fn four_rows<S: Simd, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    x: &[f32],
+    run: &mut Run<K>,
+    i: usize,
+) -> Partition<S::F> {
+    let four = Four(s);
+    let mut all = Partition::none(s);
+    for l in (0..S::N).step_by(4) {
+        let mut row: [&[f32]; 4] = [&[]; 4];
+        for (k, row) in row.iter_mut().enumerate() {
+            let i = i.wrapping_add(l + k);
+            rows.grid.seek(run, i);
+            let offset = rows.grid.offset(run, 0, i);
+            *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+        }
+        let mut max = four.splat(f32::NEG_INFINITY);
+        for at in (0..rows.classes).step_by(S::N) {
+            max = four.max(max, load_rows(s, &row, at));
+        }
+        let max = four.gather(
+            #[inline(always)]
+            |k| s.splat(s.reduce_max(max[k % 4])),
+        );
+        let mut state = State::new(four);
+        let reference = state.enter::<Four<S>, false>(four, 0, max);
+        let mut tally = Tally::new(four);
+        for (group, at) in (0..rows.classes).step_by(S::N).enumerate() {
+            // The same places of the next four rows are on their way while these are computed.
+            for row in row {
+                s.prefetch(row.get(at..).unwrap_or(&[]), 4 * rows.classes);
+            }
+            tally.take(s, four, group, four.sub(load_rows(s, &row, at), reference));
+        }
+        tally.leave::<S, false>(s, four, &mut state, rows.classes);
+        let partition = state.finish(four);
+        for k in 0..4 {
+            let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
+            all.max = s.select(lane, partition.max[k], all.max);
+            all.others = s.select(lane, partition.others[k], all.others);
+        }
     }
-    let [a, b, c, d] = below;
-    let below = s.reduce_add(s.to_float(s.int_add(s.int_add(a, b), s.int_add(c, d))));
-    state.leave::<S, CROSS>(s, whole, s.splat(small_count(lanes) + below));
+    all
+}
+
+/// The vector of each row that starts with class `at`.
+#[inline(always)]
+fn load_rows<S: Simd>(s: S, rows: &[&[f32]; 4], at: usize) -> [S::F; 4] {
+    Four(s).gather(
+        #[inline(always)]
+        |k| s.load_part(rows[k % 4].get(at..).unwrap_or(&[]), f32::NEG_INFINITY),
+    )
+}
+
+/// The sum of each vector's lanes, in all of its lanes.
+#[inline(always)]
+fn join_lanes<S: Simd, G: Group<S>>(s: S, g: G, x: G::F) -> G::F {
+    g.gather(
+        #[inline(always)]
+        |k| s.splat(s.reduce_add(g.nth(x, k))),
+    )
+}
+
+/// The sums over a tile of a group of rows, in the lanes of its classes.
+struct Tally<G: Ops> {
+    groups: [Sums<G::F>; 4],
+    /// How many are below the reference, negative.
+    below: G::I,
+}
+
+impl<G: Ops> Tally<G> {
+    #[inline(always)]
+    fn new(g: G) -> Self {
+        Self { groups: [Sums::zero(g); 4], below: g.int(0) }
+    }
+
+    /// Takes in the vector `group` of each row, by its distance from the reference.
+    #[inline(always)]
+    fn take<S: Simd>(&mut self, _: S, g: G, group: usize, d: G::F) -> Term<G> {
+        let term = Term::new(g, d);
+        let sums = &mut self.groups[group % (LANES / S::N) % 4];
+        sums.sum = term.add_to(g, sums.sum);
+        self.below = g.int_add(self.below, term.below);
+        term
+    }
+
+    /// Joins the lanes of a tile of `len` classes.
+    #[inline(always)]
+    fn leave<S: Simd, const CROSS: bool>(self, s: S, g: G, state: &mut State<G::F>, len: usize)
+    where
+        G: Group<S>,
+    {
+        let [a, b, c, d] = self.groups;
+        let sums = match LANES / S::N {
+            1 => a,
+            2 => a.join::<G, CROSS>(g, b),
+            _ => a.join::<G, CROSS>(g, c).join::<G, CROSS>(g, b.join::<G, CROSS>(g, d)),
+        };
+        let mut whole = Sums { sum: join_lanes(s, g, sums.sum), ..sums };
+        if CROSS {
+            whole.cross = join_lanes(s, g, sums.cross);
+            whole.mass = join_lanes(s, g, sums.mass);
+        }
+        // The lanes behind the end held −∞, which is below the reference.
+        let lanes = g.splat(small_count(len.next_multiple_of(S::N)));
+        state.leave::<G, CROSS>(g, whole, g.add(lanes, join_lanes(s, g, g.to_float(self.below))));
+    }
 }
 
 /// Four vectors of a chunk.
