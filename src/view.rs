@@ -157,16 +157,18 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
 }
 
 /// The product of a shape; `None` if it overflows. A 0 anywhere makes it 0.
-fn count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
+pub(crate) fn count(shape: impl Iterator<Item = usize>) -> Option<usize> {
+    let (mut product, mut empty) = (Some(1_usize), false);
+    for len in shape {
+        product = product.and_then(|product| product.checked_mul(len));
+        empty |= len == 0;
     }
-    shape.iter().try_fold(1_usize, |count, &len| count.checked_mul(len))
+    if empty { Some(0) } else { product }
 }
 
 impl<const D: usize> Layout<D> {
     fn row_major(len: usize, shape: [usize; D]) -> Result<Self, Error> {
-        let expected = count(&shape).ok_or(Error::TooLarge)?;
+        let expected = count(shape.into_iter()).ok_or(Error::TooLarge)?;
         if len != expected {
             return Err(Error::LengthMismatch { len, expected });
         }
@@ -182,7 +184,7 @@ impl<const D: usize> Layout<D> {
 
     fn strided(len: usize, offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
         let layout = Self { offset, shape, strides };
-        match count(&shape) {
+        match count(shape.into_iter()) {
             None => return Err(Error::TooLarge),
             Some(0) => return Ok(layout),
             Some(_) => {}
@@ -246,7 +248,7 @@ impl<const D: usize> Layout<D> {
         let Some(added) = E.checked_sub(D) else {
             return Err(Error::RankMismatch { argument, rank: D, expected: E });
         };
-        count(&shape).ok_or(Error::TooLarge)?;
+        count(shape.into_iter()).ok_or(Error::TooLarge)?;
         let mut strides = [0; E];
         let old = self.shape.iter().zip(&self.strides);
         let new = shape.iter().zip(&mut strides).skip(added);

@@ -53,7 +53,7 @@ impl ClassTargets<'_> {
             let first = i.wrapping_add(done);
             let count = grid.seek(run, first).min(rest.len());
             let part = rest.get_mut(..count).unwrap_or(&mut []);
-            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.steps[TARGET], part).map_err(
+            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.step(TARGET), part).map_err(
                 |(at, target)| {
                     let index = grid.first.wrapping_add(first).wrapping_add(at);
                     Error::TargetOutOfRange { index, target, classes }

@@ -451,7 +451,7 @@ impl<F: Function> Kernel for Map<'_, F> {
         let mut i = 0;
         while i < grid.len {
             let left = grid.seek(&mut run, i).min(grid.len - i);
-            if grid.steps == [1, 1] {
+            if grid.run.steps == [1, 1] {
                 let range = |k| {
                     let offset = grid.offset(&run, k, i);
                     offset..offset.wrapping_add(left)

@@ -104,7 +104,7 @@ impl Layout for Packed {
             );
             s.store_transposed(columns, self.rows.get_mut(class..).unwrap_or(&mut []), classes);
         }
-        let (array, step) = (out.array, rows.grid.steps.get(out.array).map_or(0, |step| step.cast_unsigned()));
+        let (array, step) = (out.array, rows.grid.step(out.array).cast_unsigned());
         if step == classes && rows.grid.seek(run, i) >= count {
             let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
             copy(&self.rows, out.data.get_mut(offset..offset.wrapping_add(len)));
@@ -141,7 +141,7 @@ impl Packed {
         count: usize,
         number: usize,
     ) {
-        let step = rows.grid.steps[0].cast_unsigned();
+        let step = rows.grid.step(0).cast_unsigned();
         if rows.grid.seek(run, i) >= S::N && count == S::N {
             let from = x.get(rows.grid.offset(run, 0, i)..).unwrap_or(&[]);
             let mut whole = true;

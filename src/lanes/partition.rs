@@ -500,7 +500,7 @@ impl<const K: usize> Rows<'_, K> {
     pub(crate) fn way(&self) -> Way {
         if self.stride == 1 {
             if self.classes < SHORT && self.grid.len > 1 { Way::Packed } else { Way::Rows }
-        } else if self.grid.steps[0] == 1 {
+        } else if self.grid.step(0) == 1 {
             Way::Columns
         } else {
             Way::Strided

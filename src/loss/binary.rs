@@ -137,7 +137,6 @@ impl<'a, const D: usize> Arguments<'a, D> {
         'a: 't,
     {
         let [input, gradient] = gradient.layouts();
-        axes.shape = input.shape;
         self.set(axes, &input, out)?;
         axes.set(GRADIENT, &gradient);
         let upstream = match of {

@@ -16,7 +16,12 @@ use crate::{
 };
 
 /// Fails unless the shape of `argument` is the expected one.
-pub(crate) fn check(argument: Argument, shape: &[usize], expected: &[usize]) -> Result<(), Error> {
+pub(crate) fn check<'s>(
+    argument: Argument,
+    shape: &[usize],
+    expected: impl IntoIterator<Item = &'s usize, IntoIter: ExactSizeIterator>,
+) -> Result<(), Error> {
+    let expected = expected.into_iter();
     if shape.len() != expected.len() {
         return Err(Error::RankMismatch { argument, rank: shape.len(), expected: expected.len() });
     }
@@ -39,8 +44,7 @@ pub(crate) fn check_weight(weight: Option<&[f32]>, classes: usize) -> Result<Opt
 /// The axes of the rows of an input of rank `D` with a class axis, and of the arrays that go with it.
 pub(crate) struct RowAxes<const D: usize, const K: usize> {
     /// Of the rows: all axes but that of the classes.
-    pub(crate) axes: Axes<D, K>,
-    pub(crate) rank: usize,
+    axes: Axes<D, K>,
     pub(crate) classes: usize,
     /// The distance of neighbouring classes in the input.
     pub(crate) stride: isize,
@@ -49,33 +53,26 @@ pub(crate) struct RowAxes<const D: usize, const K: usize> {
 }
 
 impl<const D: usize, const K: usize> RowAxes<D, K> {
+    /// The axes that are left.
+    const RANK: usize = D.saturating_sub(1);
+
     /// Axis 1 has the classes, or the only axis.
     pub(crate) fn new(input: &Layout<D>) -> Result<Self, Error> {
-        let axis = D.saturating_sub(1).min(1);
+        let axis = Self::RANK.min(1);
         let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) else {
             return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
         };
         let rows = input.without(axis);
-        let mut axes = Axes { shape: rows.shape, strides: [[0; D]; K], offsets: [0; K] };
-        if let (Some(strides), Some(offset)) = (axes.strides.first_mut(), axes.offsets.first_mut()) {
-            (*strides, *offset) = (rows.strides, rows.offset);
-        }
-        Ok(Self { axes, rank: D - 1, classes, stride, target_stride: 0 })
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.axes.shape.get(..self.rank).unwrap_or(&[])
+        let mut axes = Axes::none(rows.shape);
+        axes.set(0, &rows);
+        Ok(Self { axes, classes, stride, target_stride: 0 })
     }
 
     /// Takes in an array that has one element for each row.
     fn set<const E: usize>(&mut self, argument: Argument, array: usize, layout: &Layout<E>) -> Result<(), Error> {
-        check(argument, &layout.shape, self.shape())?;
-        if let (Some(strides), Some(offset)) = (self.axes.strides.get_mut(array), self.axes.offsets.get_mut(array)) {
-            for (to, &from) in strides.iter_mut().zip(&layout.strides) {
-                *to = from;
-            }
-            *offset = layout.offset;
-        }
+        let rows = self.axes.axes.get(..Self::RANK).unwrap_or(&[]);
+        check(argument, &layout.shape, rows.iter().map(|axis| &axis.len))?;
+        self.axes.set(array, layout);
         Ok(())
     }
 
@@ -97,7 +94,7 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// The rows, with their axes merged.
     pub(crate) fn grid(&mut self) -> Result<Grid<'_, K>, Error> {
-        self.axes.merge(self.rank).ok_or(Error::TooLarge)
+        self.axes.merge(Self::RANK).ok_or(Error::TooLarge)
     }
 
     /// Takes in targets of the input's own shape.
@@ -119,10 +116,8 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// Takes in an array of the input's shape, and returns the distance of its neighbouring classes.
     fn set_rows(&mut self, array: usize, layout: &Layout<D>) -> isize {
-        let axis = D.saturating_sub(1).min(1);
-        if let (Some(strides), Some(offset)) = (self.axes.strides.get_mut(array), self.axes.offsets.get_mut(array)) {
-            (*strides, *offset) = (layout.without(axis).strides, layout.offset);
-        }
+        let axis = Self::RANK.min(1);
+        self.axes.set(array, &layout.without(axis));
         layout.strides.get(axis).copied().unwrap_or(0)
     }
 }

@@ -6,6 +6,7 @@ use super::{Job, Join, Parts, each_tile, run};
 use crate::{
     lanes::{
         classes::{ClassCrossEntropy, ClassKernel, NegativeLogLikelihood, OUT},
+        grid::Axis,
         map::Memory,
         partition::Rows,
         pass::{BACKWARD, Backward, GRADIENT},
@@ -127,16 +128,16 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
     }
 }
 
-/// The same rows, written to a buffer instead: see [`WriteRows::run_in`]. The strides are those of `Grid::row_major`.
+/// The same rows, written to a buffer instead: see [`WriteRows::run_in`]. The axes are those of `Grid::outer`.
 fn in_buffer<'s, const K: usize>(
     rows: &Rows<'s, K>,
     input: Option<&'s [f32]>,
     array: usize,
     buffer: &'s mut [f32],
-    strides: &'s [isize],
+    axes: &'s mut [Axis<K>],
 ) -> (Rows<'s, K>, Memory<'s>) {
     let out = Memory { input, data: buffer, array, stride: rows.grid.len.cast_signed() };
-    let grid = out.arrays().fold(rows.grid, |grid, array| grid.pack(array, strides));
+    let grid = rows.grid.pack(out.arrays(), axes);
     let stride = if input.is_some() { rows.stride } else { out.stride };
     (Rows { grid, stride, ..*rows }, out)
 }
@@ -146,9 +147,9 @@ fn gradient_in_buffer<'s>(
     rows: &Rows<'s, BACKWARD>,
     backward: &Backward<'s>,
     buffer: &'s mut [f32],
-    strides: &'s [isize],
+    axes: &'s mut [Axis<BACKWARD>],
 ) -> (Rows<'s, BACKWARD>, Backward<'s>) {
-    let (rows, out) = in_buffer(rows, backward.rows.input, GRADIENT, buffer, strides);
+    let (rows, out) = in_buffer(rows, backward.rows.input, GRADIENT, buffer, axes);
     (rows, Backward { rows: out, upstream: backward.upstream })
 }
 
@@ -177,8 +178,8 @@ macro_rules! class_rows {
 
             fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Self::Output {
                 let ClassKernel { rows, targets, out, pass } = self.0;
-                let strides = rows.grid.row_major();
-                let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &strides);
+                let mut axes = rows.grid.outer();
+                let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
                 $kernel $(::<_, BACKWARD, $smoothing>)? (ClassKernel { rows, targets, out, pass }).run_on(backend)
             }
         }
@@ -210,8 +211,8 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityCrossEntropy<'_, Backward<'a>, B
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Total {
         let Self { rows, out, pass } = self;
-        let strides = rows.grid.row_major();
-        let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &strides);
+        let mut axes = rows.grid.outer();
+        let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
         ProbabilityCrossEntropy { rows, out, pass }.run_on(backend)
     }
 }
@@ -235,8 +236,8 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityGradient<'a, BACKWARD> {
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
         let Self { rows, backward } = self;
-        let strides = rows.grid.row_major();
-        let (rows, backward) = gradient_in_buffer(&rows, &backward, buffer, &strides);
+        let mut axes = rows.grid.outer();
+        let (rows, backward) = gradient_in_buffer(&rows, &backward, buffer, &mut axes);
         ProbabilityGradient { rows, backward }.run_on(backend);
     }
 }
@@ -260,8 +261,8 @@ impl<'a> WriteRows<'a, 2> for Softmax<'a> {
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
         let rows = Softmax::rows(&self);
-        let strides = rows.grid.row_major();
-        let (Rows { grid, classes, stride, .. }, out) = in_buffer(&rows, self.input, softmax::OUT, buffer, &strides);
+        let mut axes = rows.grid.outer();
+        let (Rows { grid, classes, stride, .. }, out) = in_buffer(&rows, self.input, softmax::OUT, buffer, &mut axes);
         let strides = [stride, out.stride];
         Softmax { grid, classes, strides, input: out.input, out: out.data, log: self.log }.run_on(backend);
     }
