@@ -219,19 +219,20 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
     }
 }
 
-/// A loss of class indices, with or without its gradient.
-pub(crate) struct ClassKernel<'a, P, const K: usize> {
+/// A loss of class indices, with or without its gradient: [`CrossEntropy`] or [`NegativeLogLikelihood`].
+pub(crate) struct ClassKernel<'a, P, L, const K: usize> {
     pub(crate) rows: Rows<'a, K>,
     pub(crate) targets: ClassTargets<'a>,
     pub(crate) out: Option<&'a mut [f32]>,
     pub(crate) pass: P,
+    pub(crate) loss: PhantomData<L>,
 }
 
-impl<P: Pass, const K: usize> ClassKernel<'_, P, K> {
+impl<P: Pass, L, const K: usize> ClassKernel<'_, P, L, K> {
     /// The total of a loss. A label out of range is an error.
     #[inline(always)]
     fn total<S: Simd>(self, s: S, loss: impl ClassLoss) -> Result<Total, Error> {
-        let Self { rows, targets, out, pass } = self;
+        let Self { rows, targets, out, pass, loss: _ } = self;
         let run = rows.grid.start();
         let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, valid: true };
         let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
@@ -239,27 +240,27 @@ impl<P: Pass, const K: usize> ClassKernel<'_, P, K> {
     }
 }
 
-/// Cross entropy of class indices, with or without label smoothing.
-pub(crate) struct ClassCrossEntropy<'a, P, const K: usize, const SMOOTHING: bool>(pub(crate) ClassKernel<'a, P, K>);
+/// Cross entropy, with or without label smoothing.
+pub(crate) struct CrossEntropy<const SMOOTHING: bool>;
 
-impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassCrossEntropy<'_, P, K, SMOOTHING> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        run_rows(s, self.0.rows.way(), self)
+        run_rows(s, self.rows.way(), self)
     }
 }
 
-impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassCrossEntropy<'_, P, K, SMOOTHING> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
         if SMOOTHING {
-            self.0.total(s, OfPartition::<L, P::Cross, true>::new())
+            self.total(s, OfPartition::<L, P::Cross, true>::new())
         } else {
-            self.0.total(s, OfPartition::<L, P::Plain, false>::new())
+            self.total(s, OfPartition::<L, P::Plain, false>::new())
         }
     }
 }
@@ -362,14 +363,14 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M
 }
 
 /// Negative log-likelihood: the rows are log-probabilities.
-pub(crate) struct NegativeLogLikelihood<'a, P, const K: usize>(pub(crate) ClassKernel<'a, P, K>);
+pub(crate) struct NegativeLogLikelihood;
 
-impl<P: Pass, const K: usize> Kernel for NegativeLogLikelihood<'_, P, K> {
+impl<P: Pass, const K: usize> Kernel for ClassKernel<'_, P, NegativeLogLikelihood, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        self.0.total(s, OfLogit)
+        self.total(s, OfLogit)
     }
 }
 

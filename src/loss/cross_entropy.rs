@@ -1,5 +1,7 @@
 //! Cross entropy of logits with class indices or class probabilities.
 
+use core::marker::PhantomData;
+
 use super::{
     Target,
     backward::{Gradient, Of, inverse, row_gradients},
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     Backend, Error, Total, View, ViewMut,
     lanes::{
-        classes::{ClassCrossEntropy, ClassKernel, ClassTargets},
+        classes::{ClassKernel, ClassTargets, CrossEntropy},
         gradient::Upstream,
         partition::{Cross, Probabilities, Rows},
         pass::{BACKWARD, FORWARD, Forward, Pass},
@@ -358,8 +360,8 @@ impl<'a> CrossEntropyLoss<'a> {
         with_denominator: impl FnOnce(&mut P, f32),
     ) -> Result<Total, Error>
     where
-        for<'k> ClassCrossEntropy<'k, P, K, false>: Compiled<Output = Result<Total, Error>>,
-        for<'k> ClassCrossEntropy<'k, P, K, true>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassKernel<'k, P, CrossEntropy<false>, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassKernel<'k, P, CrossEntropy<true>, K>: Compiled<Output = Result<Total, Error>>,
         for<'k> ProbabilityCrossEntropy<'k, P, K>: Compiled<Output = Total>,
     {
         match targets {
@@ -368,12 +370,12 @@ impl<'a> CrossEntropyLoss<'a> {
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(&rows)?);
                 }
-                let smoothing = rows.cross.floor > 0.0;
-                let kernel = ClassKernel { rows, targets, out, pass };
-                if smoothing {
-                    self.backend().run(ClassCrossEntropy::<_, K, true>(kernel))
+                if rows.cross.floor > 0.0 {
+                    let loss = PhantomData::<CrossEntropy<true>>;
+                    self.backend().run(ClassKernel { rows, targets, out, pass, loss })
                 } else {
-                    self.backend().run(ClassCrossEntropy::<_, K, false>(kernel))
+                    let loss = PhantomData::<CrossEntropy<false>>;
+                    self.backend().run(ClassKernel { rows, targets, out, pass, loss })
                 }
             }
             Targets::Probabilities(_) => {

@@ -1,5 +1,7 @@
 //! Negative log-likelihood of log-probabilities.
 
+use core::marker::PhantomData;
+
 use super::{
     ClassIndex,
     backward::{Gradient, Of, inverse, row_gradients},
@@ -203,7 +205,7 @@ impl<'a> NllLoss<'a> {
         with_denominator: impl FnOnce(&mut P, f32),
     ) -> Result<Total, Error>
     where
-        for<'k> NegativeLogLikelihood<'k, P, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassKernel<'k, P, NegativeLogLikelihood, K>: Compiled<Output = Result<Total, Error>>,
     {
         T::with(target.data(), rows.classes, self.ignore_index, |targets| {
             // `ClassIndex` has no other kind.
@@ -215,7 +217,7 @@ impl<'a> NllLoss<'a> {
                 with_denominator(&mut pass, targets.check(&rows)?);
             }
             let backend = self.backend.unwrap_or_else(Backend::detect);
-            backend.run(NegativeLogLikelihood(ClassKernel { rows, targets, out, pass }))
+            backend.run(ClassKernel { rows, targets, out, pass, loss: PhantomData::<NegativeLogLikelihood> })
         })
     }
 }

@@ -4,8 +4,9 @@ use std::{vec, vec::Vec};
 
 use super::{Job, Join, Parts, each_tile, run};
 use crate::{
+    Error,
     lanes::{
-        classes::{ClassCrossEntropy, ClassKernel, NegativeLogLikelihood, OUT},
+        classes::{ClassKernel, OUT},
         grid::Axis,
         map::Memory,
         partition::Rows,
@@ -153,40 +154,37 @@ fn gradient_in_buffer<'s>(
     (rows, Backward { rows: out, upstream: backward.upstream })
 }
 
-macro_rules! class_rows {
-    ($($kernel:ident $(<$smoothing:literal>)?)*) => {$(
-        impl<'a> WriteRows<'a, BACKWARD> for $kernel<'_, Backward<'a>, BACKWARD $(, $smoothing)?> {
-            fn rows(&self) -> Rows<'_, BACKWARD> {
-                self.0.rows
-            }
+impl<'a, L: Send> WriteRows<'a, BACKWARD> for ClassKernel<'_, Backward<'a>, L, BACKWARD>
+where
+    for<'k, 'p> ClassKernel<'k, Backward<'p>, L, BACKWARD>: Compiled<Output = Result<Total, Error>>,
+{
+    fn rows(&self) -> Rows<'_, BACKWARD> {
+        self.rows
+    }
 
-            fn written(&self) -> (usize, isize) {
-                (GRADIENT, self.0.pass.rows.stride)
-            }
+    fn written(&self) -> (usize, isize) {
+        (GRADIENT, self.pass.rows.stride)
+    }
 
-            fn is_in_place(&self) -> bool {
-                self.0.pass.rows.input.is_none()
-            }
+    fn is_in_place(&self) -> bool {
+        self.pass.rows.input.is_none()
+    }
 
-            fn is_rest_ascending(&self) -> bool {
-                self.0.out.is_none() || self.0.rows.grid.is_ascending(OUT, 0)
-            }
+    fn is_rest_ascending(&self) -> bool {
+        self.out.is_none() || self.rows.grid.is_ascending(OUT, 0)
+    }
 
-            fn take(&mut self) -> &'a mut [f32] {
-                core::mem::take(&mut self.0.pass.rows.data)
-            }
+    fn take(&mut self) -> &'a mut [f32] {
+        core::mem::take(&mut self.pass.rows.data)
+    }
 
-            fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Self::Output {
-                let ClassKernel { rows, targets, out, pass } = self.0;
-                let mut axes = rows.grid.outer();
-                let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
-                $kernel $(::<_, BACKWARD, $smoothing>)? (ClassKernel { rows, targets, out, pass }).run_on(backend)
-            }
-        }
-    )*};
+    fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Self::Output {
+        let Self { rows, targets, out, pass, loss } = self;
+        let mut axes = rows.grid.outer();
+        let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
+        ClassKernel { rows, targets, out, pass, loss }.run_on(backend)
+    }
 }
-
-class_rows! { ClassCrossEntropy<false> ClassCrossEntropy<true> NegativeLogLikelihood }
 
 impl<'a> WriteRows<'a, BACKWARD> for ProbabilityCrossEntropy<'_, Backward<'a>, BACKWARD> {
     fn rows(&self) -> Rows<'_, BACKWARD> {
