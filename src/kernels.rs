@@ -281,7 +281,7 @@ impl Kernels {
         let rank_zero = Layout { offset: x.layout().offset, shape: [], strides: [] };
         let mut axes = Axes::<0, 1>::of([&rank_zero]);
         let ([classes], [stride]) = (x.shape(), x.strides());
-        let rows = |grid| Rows { grid, classes, stride, cross: Cross::NONE };
+        let rows = |grid| Rows { grid, classes, stride, cross: &Cross::NONE };
         let sum = axes
             .merge(0)
             .map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp { rows: rows(grid), x: x.data() }));

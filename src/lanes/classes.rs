@@ -55,7 +55,7 @@ impl ClassTargets<'_> {
             let part = rest.get_mut(..count).unwrap_or(&mut []);
             ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.step(TARGET), part).map_err(
                 |(at, target)| {
-                    let index = grid.first.wrapping_add(first).wrapping_add(at);
+                    let index = grid.first().wrapping_add(first).wrapping_add(at);
                     Error::TargetOutOfRange { index, target, classes }
                 },
             )?;

@@ -20,11 +20,12 @@ pub(crate) struct Axis<const K: usize> {
 pub(crate) struct Grid<'a, const K: usize> {
     /// The axes before the run.
     outer: &'a [Axis<K>],
-    pub(crate) run: Axis<K>,
+    pub(crate) run: &'a Axis<K>,
     /// Where each array starts.
     offsets: [usize; K],
     /// The element of the whole that is element 0 here; not 0 in what [`Grid::split_at`] cuts off.
-    pub(crate) first: usize,
+    #[cfg(feature = "rayon")]
+    first: usize,
     /// The number of elements.
     pub(crate) len: usize,
 }
@@ -47,6 +48,8 @@ pub(crate) enum FlatArray<'a> {
 /// The axes of a [`Grid`] before they are merged; lives in the caller.
 pub(crate) struct Axes<const D: usize, const K: usize> {
     pub(crate) axes: [Axis<K>; D],
+    /// The last one of those that are merged.
+    run: Axis<K>,
     offsets: [usize; K],
 }
 
@@ -64,7 +67,8 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// Of absent arrays.
     #[inline]
     pub(crate) fn none(shape: [usize; D]) -> Self {
-        Self { axes: shape.map(|len| Axis { len, steps: [0; K] }), offsets: [0; K] }
+        let axis = |len| Axis { len, steps: [0; K] };
+        Self { axes: shape.map(axis), run: axis(1), offsets: [0; K] }
     }
 
     /// Takes in an array, which may have fewer axes.
@@ -86,7 +90,7 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     pub(crate) fn merge(&mut self, rank: usize) -> Option<Grid<'_, K>> {
         let axes = self.axes.get_mut(..rank)?;
         let len = count(axes.iter().map(|axis| axis.len))?;
-        let mut run = Axis { len: 1, steps: [0; K] };
+        let run = &mut self.run;
         let mut kept = 0;
         for i in 0..rank {
             let axis = *axes.get(i)?;
@@ -98,12 +102,19 @@ impl<const D: usize, const K: usize> Axes<D, K> {
             if run.steps.iter().zip(&axis.steps).all(follows) {
                 len = len.wrapping_mul(run.len);
             } else if run.len != 1 {
-                *axes.get_mut(kept)? = run;
+                *axes.get_mut(kept)? = *run;
                 kept += 1;
             }
-            run = Axis { len, ..axis };
+            *run = Axis { len, ..axis };
         }
-        Some(Grid { outer: axes.get(..kept)?, run, offsets: self.offsets, first: 0, len })
+        Some(Grid {
+            outer: axes.get(..kept)?,
+            run,
+            offsets: self.offsets,
+            #[cfg(feature = "rayon")]
+            first: 0,
+            len,
+        })
     }
 }
 
@@ -111,11 +122,16 @@ impl<const K: usize> Grid<'_, K> {
     /// The run of element 0, for a first [`Grid::seek`].
     #[inline(always)]
     pub(crate) fn start(&self) -> Run<K> {
-        // Without threads there are no parts.
-        if cfg!(not(feature = "rayon")) || self.first == 0 {
-            return Run { first: 0, len: self.run.len, bases: self.offsets };
-        }
-        self.find(0)
+        if self.first() == 0 { Run { first: 0, len: self.run.len, bases: self.offsets } } else { self.find(0) }
+    }
+
+    /// The element of the whole that is element 0 here: without threads there are no parts.
+    #[inline(always)]
+    pub(crate) const fn first(&self) -> usize {
+        #[cfg(feature = "rayon")]
+        return self.first;
+        #[cfg(not(feature = "rayon"))]
+        0
     }
 
     /// Whether all elements are in one run, in which each array is contiguous or a single number.
@@ -170,8 +186,8 @@ impl<const K: usize> Grid<'_, K> {
     #[inline(never)]
     fn find(&self, i: usize) -> Run<K> {
         let len = self.run.len;
-        let mut number = self.first.wrapping_add(i).checked_div(len).unwrap_or(0);
-        let first = number.wrapping_mul(len).wrapping_sub(self.first);
+        let mut number = self.first().wrapping_add(i).checked_div(len).unwrap_or(0);
+        let first = number.wrapping_mul(len).wrapping_sub(self.first());
         let mut run = Run { first, len, bases: self.offsets };
         for axis in self.outer.iter().rev() {
             let rest = number.checked_div(axis.len).unwrap_or(0);
@@ -324,7 +340,7 @@ impl<'a, const K: usize> Grid<'a, K> {
     /// Whether the elements of array `k` follow each other in memory, each before the next one, and so does all that is at
     /// most `reach` behind it: each stride exceeds the reach of the shorter ones.
     pub(crate) fn is_ascending(&self, k: usize, reach: usize) -> bool {
-        let axes = self.outer.iter().chain([&self.run]).map(|axis| (axis.len, axis.steps.get(k).copied().unwrap_or(0)));
+        let axes = self.outer.iter().chain([self.run]).map(|axis| (axis.len, axis.steps.get(k).copied().unwrap_or(0)));
         let mut reach = reach;
         axes.rev().filter(|&(extent, _)| extent > 1).all(|(extent, stride)| {
             let ascends = usize::try_from(stride).is_ok_and(|stride| stride > reach);
@@ -344,15 +360,19 @@ impl<'a, const K: usize> Grid<'a, K> {
         (self.step(k) == 1 && len > 0).then_some(((0..self.len).step_by(len.max(1)).map(start), len))
     }
 
-    /// The axes before the run, for [`Grid::pack`].
-    pub(crate) fn outer(&self) -> Vec<Axis<K>> {
-        self.outer.to_vec()
+    /// A copy of the axes, for [`Grid::pack`].
+    pub(crate) fn axes(&self) -> (Vec<Axis<K>>, Axis<K>) {
+        (self.outer.to_vec(), *self.run)
     }
 
     /// The `arrays` have element 0 at the start of their memory now, and all others right behind it. The axes are those of
-    /// [`Grid::outer`].
-    pub(crate) fn pack(self, arrays: impl Iterator<Item = usize> + Clone, axes: &mut [Axis<K>]) -> Grid<'_, K> {
-        let Self { mut run, mut offsets, first, len, .. } = self;
+    /// [`Grid::axes`].
+    pub(crate) fn pack(
+        self,
+        arrays: impl Iterator<Item = usize> + Clone,
+        (outer, run): &mut (Vec<Axis<K>>, Axis<K>),
+    ) -> Grid<'_, K> {
+        let Self { mut offsets, first, len, .. } = self;
         let set = |axis: &mut Axis<K>, stride: usize| {
             for k in arrays.clone() {
                 if let Some(step) = axis.steps.get_mut(k) {
@@ -361,14 +381,14 @@ impl<'a, const K: usize> Grid<'a, K> {
             }
             stride.wrapping_mul(axis.len)
         };
-        let stride = set(&mut run, 1);
-        axes.iter_mut().rev().fold(stride, |stride, axis| set(axis, stride));
+        let stride = set(run, 1);
+        outer.iter_mut().rev().fold(stride, |stride, axis| set(axis, stride));
         for k in arrays {
             if let Some(offset) = offsets.get_mut(k) {
                 *offset = 0_usize.wrapping_sub(first);
             }
         }
-        Grid { outer: axes, run, offsets, first, len }
+        Grid { outer, run, offsets, first, len }
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct Rows<'a, const K: usize> {
     pub(crate) classes: usize,
     /// The distance of neighbouring classes.
     pub(crate) stride: isize,
-    pub(crate) cross: Cross<'a>,
+    pub(crate) cross: &'a Cross<'a>,
 }
 
 /// The coefficients `q_c = w_c (keep t_c + floor)` of a weighted sum that is taken along with the exponentials: the

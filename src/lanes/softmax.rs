@@ -41,7 +41,7 @@ impl Kernel for Softmax<'_> {
 
 impl<'a> Softmax<'a> {
     pub(crate) fn rows(&self) -> Rows<'a, 2> {
-        Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: Cross::NONE }
+        Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: &Cross::NONE }
     }
 }
 

@@ -217,11 +217,10 @@ impl<'a> CrossEntropyLoss<'a> {
         let mut axes = RowAxes::new(&layout)?;
         let gradient_stride = axes.set_gradient(&gradient_layout);
         let upstream = Upstream::Each(axes.set_upstream(upstream)?);
-        let (classes, stride) = (axes.classes, axes.stride);
-        let cross = self.coefficients(classes)?;
+        let cross = self.coefficients(axes.classes)?;
         let cross = Cross { floor: cross.keep, ..cross };
-        let rows = Rows { grid: axes.grid()?, classes, stride, cross };
-        if classes == 0 {
+        let rows = axes.rows(&cross)?;
+        if rows.classes == 0 {
             // Nothing to write, for any number of rows, since these need no memory.
             return Ok(());
         }
@@ -245,7 +244,8 @@ impl<'a> CrossEntropyLoss<'a> {
             #[inline(always)]
             |targets| {
                 let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
-                let rows = self.rows(&mut axes, targets)?;
+                let cross = self.cross(&axes, targets)?;
+                let rows = axes.rows(&cross)?;
                 self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
             },
         )
@@ -273,7 +273,8 @@ impl<'a> CrossEntropyLoss<'a> {
                     Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
                     Of::Sum | Of::Mean => Upstream::Same(1.0),
                 };
-                let rows = self.rows(&mut axes, targets)?;
+                let cross = self.cross(&axes, targets)?;
+                let rows = axes.rows(&cross)?;
                 let pass = backward(gradient, gradient_stride, upstream);
                 self.compute(rows, targets, out, pass, |pass, denominator| {
                     if matches!(of, Of::Mean) {
@@ -293,6 +294,26 @@ impl<'a> CrossEntropyLoss<'a> {
         }
         let floor = if classes == 0 || smoothing == 0.0 { 0.0 } else { smoothing / classes as f32 };
         Ok(Cross { weight: check_weight(self.weight, classes)?, target: None, keep: 1.0 - smoothing, floor })
+    }
+
+    /// The same with the targets, where these are probabilities.
+    #[inline]
+    fn cross<'t, const D: usize, const K: usize>(
+        self,
+        axes: &RowAxes<D, K>,
+        targets: Targets<'t>,
+    ) -> Result<Cross<'t>, Error>
+    where
+        'a: 't,
+    {
+        let mut cross: Cross<'t> = self.coefficients(axes.classes)?;
+        if let Targets::Probabilities(data) = targets {
+            if matches!(self.ignore, Ignore::Index(_)) {
+                return Err(Error::IgnoreIndexWithProbabilities);
+            }
+            cross.target = Some(Probabilities { data, stride: axes.target_stride });
+        }
+        Ok(cross)
     }
 
     /// The ignored class index.
@@ -327,28 +348,6 @@ impl<'a> CrossEntropyLoss<'a> {
         axes.set_out(out)
     }
 
-    /// The rows, with all that their losses need.
-    #[inline]
-    fn rows<'t, const D: usize, const K: usize>(
-        self,
-        axes: &'t mut RowAxes<D, K>,
-        targets: Targets<'t>,
-    ) -> Result<Rows<'t, K>, Error>
-    where
-        'a: 't,
-    {
-        let (classes, stride, target_stride) = (axes.classes, axes.stride, axes.target_stride);
-        let mut cross: Cross<'t> = self.coefficients(classes)?;
-        let grid = axes.grid()?;
-        if let Targets::Probabilities(data) = targets {
-            if matches!(self.ignore, Ignore::Index(_)) {
-                return Err(Error::IgnoreIndexWithProbabilities);
-            }
-            cross.target = Some(Probabilities { data, stride: target_stride });
-        }
-        Ok(Rows { grid, classes, stride, cross })
-    }
-
     /// The part that does not depend on ranks and element types. `with_denominator` gets the denominator of the mean.
     #[inline(always)]
     fn compute<P: Pass, const K: usize>(
@@ -370,7 +369,7 @@ impl<'a> CrossEntropyLoss<'a> {
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(&rows)?);
                 }
-                if rows.cross.floor > 0.0 {
+                if self.label_smoothing > 0.0 {
                     let loss = PhantomData::<CrossEntropy<true>>;
                     self.backend().run(ClassKernel { rows, targets, out, pass, loss })
                 } else {

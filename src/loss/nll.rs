@@ -155,7 +155,8 @@ impl<'a> NllLoss<'a> {
         let mut axes = RowAxes::<D, FORWARD>::new(input.layout())?;
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
-        let rows = self.rows(&mut axes)?;
+        check_weight(self.weight, axes.classes)?;
+        let rows = axes.rows(&Cross::NONE)?;
         self.compute(rows, target, out, Forward(input.data()), |_, _| {})
     }
 
@@ -176,22 +177,14 @@ impl<'a> NllLoss<'a> {
             Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
             Of::Sum | Of::Mean => Upstream::Same(1.0),
         };
-        let rows = self.rows(&mut axes)?;
+        check_weight(self.weight, axes.classes)?;
+        let rows = axes.rows(&Cross::NONE)?;
         let pass = backward(gradient, gradient_stride, upstream);
         self.compute(rows, target, out, pass, |pass, denominator| {
             if matches!(of, Of::Mean) {
                 pass.upstream = Upstream::Same(inverse(denominator));
             }
         })
-    }
-
-    fn rows<'t, const D: usize, const K: usize>(self, axes: &'t mut RowAxes<D, K>) -> Result<Rows<'t, K>, Error>
-    where
-        'a: 't,
-    {
-        let (classes, stride) = (axes.classes, axes.stride);
-        check_weight(self.weight, classes)?;
-        Ok(Rows { grid: axes.grid()?, classes, stride, cross: Cross::NONE })
     }
 
     /// Runs. `with_denominator` gets the denominator of the mean.

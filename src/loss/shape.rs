@@ -7,9 +7,9 @@ use crate::{
     lanes::{
         classes::OUT,
         gradient::Upstream,
-        grid::{Axes, Grid},
+        grid::Axes,
         map::Memory,
-        partition::TARGET,
+        partition::{Cross, Rows, TARGET},
         pass::{BACKWARD, Backward, GRADIENT, UPSTREAM},
     },
     view::Layout,
@@ -47,7 +47,7 @@ pub(crate) struct RowAxes<const D: usize, const K: usize> {
     axes: Axes<D, K>,
     pub(crate) classes: usize,
     /// The distance of neighbouring classes in the input.
-    pub(crate) stride: isize,
+    stride: isize,
     /// The distance of neighbouring classes in targets that are probabilities.
     pub(crate) target_stride: isize,
 }
@@ -92,9 +92,10 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
         Ok(Some(out.into_parts().0))
     }
 
-    /// The rows, with their axes merged.
-    pub(crate) fn grid(&mut self) -> Result<Grid<'_, K>, Error> {
-        self.axes.merge(Self::RANK).ok_or(Error::TooLarge)
+    /// The rows, with their axes merged, and the coefficients of a sum over all classes.
+    pub(crate) fn rows<'a>(&'a mut self, cross: &'a Cross<'a>) -> Result<Rows<'a, K>, Error> {
+        let (classes, stride) = (self.classes, self.stride);
+        Ok(Rows { grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?, classes, stride, cross })
     }
 
     /// Takes in targets of the input's own shape.

@@ -90,7 +90,7 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
     type Output = W::Output;
 
     fn split_at(self, middle: usize) -> (Self, Self) {
-        let row = self.kernel.rows().grid.first.saturating_add(middle);
+        let row = self.kernel.rows().grid.first().saturating_add(middle);
         let (left, right) = self.kernel.split_at(middle);
         let (mut left_planes, mut right_planes) = (Vec::new(), Vec::new());
         for Plane { class, first, data } in self.planes {
@@ -108,7 +108,7 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
 
     fn run(mut self, backend: Backend) -> W::Output {
         let Rows { grid, classes, .. } = self.kernel.rows();
-        let (first, len) = (grid.first, grid.len);
+        let (first, len) = (grid.first(), grid.len);
         let mut buffer = vec![0.0; len.saturating_mul(classes)];
         let place = |plane: &Plane<'_>| {
             let start = plane.class.wrapping_mul(len).wrapping_add(plane.first.wrapping_sub(first));
@@ -129,13 +129,13 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
     }
 }
 
-/// The same rows, written to a buffer instead: see [`WriteRows::run_in`]. The axes are those of `Grid::outer`.
+/// The same rows, written to a buffer instead: see [`WriteRows::run_in`]. The axes are those of `Grid::axes`.
 fn in_buffer<'s, const K: usize>(
     rows: &Rows<'s, K>,
     input: Option<&'s [f32]>,
     array: usize,
     buffer: &'s mut [f32],
-    axes: &'s mut [Axis<K>],
+    axes: &'s mut (Vec<Axis<K>>, Axis<K>),
 ) -> (Rows<'s, K>, Memory<'s>) {
     let out = Memory { input, data: buffer, array, stride: rows.grid.len.cast_signed() };
     let grid = rows.grid.pack(out.arrays(), axes);
@@ -148,7 +148,7 @@ fn gradient_in_buffer<'s>(
     rows: &Rows<'s, BACKWARD>,
     backward: &Backward<'s>,
     buffer: &'s mut [f32],
-    axes: &'s mut [Axis<BACKWARD>],
+    axes: &'s mut (Vec<Axis<BACKWARD>>, Axis<BACKWARD>),
 ) -> (Rows<'s, BACKWARD>, Backward<'s>) {
     let (rows, out) = in_buffer(rows, backward.rows.input, GRADIENT, buffer, axes);
     (rows, Backward { rows: out, upstream: backward.upstream })
@@ -180,7 +180,7 @@ where
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Self::Output {
         let Self { rows, targets, out, pass, loss } = self;
-        let mut axes = rows.grid.outer();
+        let mut axes = rows.grid.axes();
         let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
         ClassKernel { rows, targets, out, pass, loss }.run_on(backend)
     }
@@ -209,7 +209,7 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityCrossEntropy<'_, Backward<'a>, B
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Total {
         let Self { rows, out, pass } = self;
-        let mut axes = rows.grid.outer();
+        let mut axes = rows.grid.axes();
         let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
         ProbabilityCrossEntropy { rows, out, pass }.run_on(backend)
     }
@@ -234,7 +234,7 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityGradient<'a, BACKWARD> {
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
         let Self { rows, backward } = self;
-        let mut axes = rows.grid.outer();
+        let mut axes = rows.grid.axes();
         let (rows, backward) = gradient_in_buffer(&rows, &backward, buffer, &mut axes);
         ProbabilityGradient { rows, backward }.run_on(backend);
     }
@@ -259,7 +259,7 @@ impl<'a> WriteRows<'a, 2> for Softmax<'a> {
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
         let rows = Softmax::rows(&self);
-        let mut axes = rows.grid.outer();
+        let mut axes = rows.grid.axes();
         let (Rows { grid, classes, stride, .. }, out) = in_buffer(&rows, self.input, softmax::OUT, buffer, &mut axes);
         let strides = [stride, out.stride];
         Softmax { grid, classes, strides, input: out.input, out: out.data, log: self.log }.run_on(backend);
