@@ -3,6 +3,8 @@
 #[cfg(feature = "rayon")]
 use std::vec::Vec;
 
+use core::array::from_fn;
+
 use crate::{
     simd::{LANES, Simd},
     view::{Layout, count},
@@ -54,21 +56,18 @@ pub(crate) struct Axes<const D: usize, const K: usize> {
 }
 
 impl<const D: usize, const K: usize> Axes<D, K> {
-    /// The axes of layouts that have one shape.
+    /// Of array 0; the others are absent.
     #[inline]
-    pub(crate) fn of(layouts: [&Layout<D>; K]) -> Self {
-        let mut axes = Self::none(layouts.first().map_or([1; D], |layout| layout.shape));
-        for (k, layout) in layouts.into_iter().enumerate() {
-            axes.set(k, layout);
+    pub(crate) fn new(layout: &Layout<D>) -> Self {
+        let axis = |i| {
+            let (len, stride) = (layout.shape.get(i).copied(), layout.strides.get(i).copied());
+            Axis { len: len.unwrap_or(1), steps: from_fn(|k| stride.filter(|_| k == 0).unwrap_or(0)) }
+        };
+        Self {
+            axes: from_fn(axis),
+            run: Axis { len: 1, steps: [0; K] },
+            offsets: from_fn(|k| if k == 0 { layout.offset } else { 0 }),
         }
-        axes
-    }
-
-    /// Of absent arrays.
-    #[inline]
-    pub(crate) fn none(shape: [usize; D]) -> Self {
-        let axis = |len| Axis { len, steps: [0; K] };
-        Self { axes: shape.map(axis), run: axis(1), offsets: [0; K] }
     }
 
     /// Takes in an array, which may have fewer axes.

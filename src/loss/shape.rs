@@ -57,15 +57,14 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
     const RANK: usize = D.saturating_sub(1);
 
     /// Axis 1 has the classes, or the only axis.
-    pub(crate) fn new(input: &Layout<D>) -> Result<Self, Error> {
+    pub(crate) fn new(input: &Layout<D>) -> Self {
         let axis = Self::RANK.min(1);
-        let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) else {
-            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
-        };
-        let rows = input.without(axis);
-        let mut axes = Axes::none(rows.shape);
-        axes.set(0, &rows);
-        Ok(Self { axes, classes, stride, target_stride: 0 })
+        Self {
+            axes: Axes::new(&input.without(axis)),
+            classes: input.shape.get(axis).copied().unwrap_or(0),
+            stride: input.strides.get(axis).copied().unwrap_or(0),
+            target_stride: 0,
+        }
     }
 
     /// Takes in an array that has one element for each row.
@@ -94,6 +93,9 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// The rows, with their axes merged, and the coefficients of a sum over all classes.
     pub(crate) fn rows<'a>(&'a mut self, cross: &'a Cross<'a>) -> Result<Rows<'a, K>, Error> {
+        if D == 0 {
+            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
+        }
         let (classes, stride) = (self.classes, self.stride);
         Ok(Rows { grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?, classes, stride, cross })
     }
