@@ -25,8 +25,10 @@ pub(crate) const IGNORED: usize = usize::MAX;
 /// Class indices of any integer type, one for each row.
 pub trait Labels: Sync {
     /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Returns whether
-    /// any is ignored; fails with the position and the value of the first that is neither.
-    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<bool, (usize, i128)>;
+    /// any is ignored; `None` if one is neither.
+    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool>;
+    /// The label itself.
+    fn value(&self, offset: usize) -> i128;
 }
 
 /// Each row's target class and its weight.
@@ -38,30 +40,22 @@ pub(crate) struct ClassTargets<'a> {
 }
 
 impl ClassTargets<'_> {
-    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored.
+    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored; `None` if any is out of range.
     #[inline(always)]
-    fn read<const K: usize>(
-        &self,
-        grid: &Grid<'_, K>,
-        run: &mut Run<K>,
-        classes: usize,
-        i: usize,
-        out: &mut [usize],
-    ) -> Result<bool, Error> {
+    fn read<const K: usize>(&self, grid: &Grid<'_, K>, run: &mut Run<K>, i: usize, out: &mut [usize]) -> Option<bool> {
         let (mut done, mut ignored) = (0, false);
+        if out.len() == 1 {
+            grid.seek(run, i);
+            return self.labels.read(grid.offset(run, TARGET, i), 0, out);
+        }
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let first = i.wrapping_add(done);
             let count = grid.seek(run, first).min(rest.len());
             let part = rest.get_mut(..count).unwrap_or(&mut []);
-            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.step(TARGET), part).map_err(
-                |(at, target)| {
-                    let index = grid.first().wrapping_add(first).wrapping_add(at);
-                    Error::TargetOutOfRange { index, target, classes }
-                },
-            )?;
+            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.step(TARGET), part)?;
             done = done.wrapping_add(count);
         }
-        Ok(ignored)
+        Some(ignored)
     }
 
     /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range.
@@ -71,7 +65,9 @@ impl ClassTargets<'_> {
         let (mut kept, mut sum) = (0, Compensated::default());
         for i in (0..rows.grid.len).step_by(LANES) {
             let labels = labels.get_mut(..LANES.min(rows.grid.len - i)).unwrap_or(&mut []);
-            let ignored = self.read(&rows.grid, &mut run, rows.classes, i, labels)?;
+            let Some(ignored) = self.read(&rows.grid, &mut run, i, labels) else {
+                return Err(self.first_error(rows));
+            };
             let Some(weight) = self.weight else {
                 let left_out = if ignored { labels.iter().filter(|&&class| class == IGNORED).count() } else { 0 };
                 kept += labels.len() - left_out;
@@ -86,10 +82,18 @@ impl ClassTargets<'_> {
     }
 
     /// The error of the first label that is out of range.
+    #[cold]
     #[inline(never)]
-    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<(), Error> {
+    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>) -> Error {
         let mut run = rows.grid.start();
-        (0..rows.grid.len).try_for_each(|i| self.read(&rows.grid, &mut run, rows.classes, i, &mut [0]).map(drop))
+        let mut offset = 0;
+        let wrong = (0..rows.grid.len).find(|&i| {
+            rows.grid.seek(&mut run, i);
+            offset = rows.grid.offset(&run, TARGET, i);
+            self.labels.read(offset, 0, &mut [0]).is_none()
+        });
+        let index = rows.grid.first().wrapping_add(wrong.unwrap_or(0));
+        Error::TargetOutOfRange { index, target: self.labels.value(offset), classes: rows.classes }
     }
 
     /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
@@ -162,7 +166,7 @@ impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
     /// Reads the labels of the rows from `i` on; whether any is ignored.
     #[inline(always)]
     fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
-        let ignored = self.targets.read(&self.rows.grid, &mut self.run, self.rows.classes, i, labels).ok();
+        let ignored = self.targets.read(&self.rows.grid, &mut self.run, i, labels);
         self.valid &= ignored.is_some();
         ignored
     }
@@ -179,8 +183,8 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         let zero = s.splat(0.0);
-        let mut labels = [0; LANES];
-        let labels = labels.get_mut(..count.min(S::N)).unwrap_or(&mut []);
+        let (mut one, mut labels) = ([0], [0; LANES]);
+        let labels = if S::N == 1 { &mut one } else { labels.get_mut(..count.min(S::N)).unwrap_or(&mut []) };
         let Some(ignored) = self.read(i, labels) else {
             return (zero, zero);
         };
@@ -236,7 +240,7 @@ impl<P: Pass, L, const K: usize> ClassKernel<'_, P, L, K> {
         let run = rows.grid.start();
         let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, valid: true };
         let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
-        if items.valid { Ok(total) } else { targets.first_error(&rows).map(|()| total) }
+        if items.valid { Ok(total) } else { Err(targets.first_error(&rows)) }
     }
 }
 

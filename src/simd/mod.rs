@@ -25,7 +25,7 @@ mod scalar;
 mod wide;
 
 pub use backend::{Backend, Isa};
-pub(crate) use backend::{Compiled, Kernel};
+pub(crate) use backend::{Compiled, Kernel, SIMD};
 pub(crate) use four::Four;
 pub(crate) use scalar::INTEGERS;
 #[cfg(feature = "rayon")]
