@@ -244,15 +244,15 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
             weighted[lane] = (o.add(a, c), o.add(b, d));
         }
     }
-    let used = len.min(LANES);
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half.min(used.saturating_sub(half)) {
-            let (lane, other) = (lane % LANES, (lane + half) % LANES);
-            sum[lane] = o.add(sum[lane], sum[other]);
-            if CROSS {
-                let ((a, b), (c, d)) = (weighted[lane], weighted[other]);
-                weighted[lane] = (o.add(a, c), o.add(b, d));
-            }
+    // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
+    let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
+    // From the last lane on, each goes to the one without its highest bit: level by level.
+    for lane in (1..used).rev() {
+        let to = (lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros())) % LANES;
+        sum[to] = o.add(sum[to], sum[lane]);
+        if CROSS {
+            let ((a, b), (c, d)) = (weighted[to], weighted[lane]);
+            weighted[to] = (o.add(a, c), o.add(b, d));
         }
     }
     let (cross, mass) = weighted[0];
