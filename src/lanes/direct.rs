@@ -1,12 +1,13 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
+    classes::IGNORED,
     gradient::TargetGradients,
     grid::Run,
     map::{Coefficients, Memory, RowMap, write_lanes},
     partition::{Layout, Partition, Rows, Source, State, TARGET, TILE, always, tile},
 };
-use crate::simd::{Group, Simd};
+use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -29,9 +30,26 @@ impl Layout for Direct {
         labels: &[usize],
     ) -> Partition<S::F> {
         let x = memory.logits();
-        let logit = rows.pick(s, x, run, i, labels);
         rows.grid.seek(run, i);
         let row = rows.grid.offset(run, 0, i);
+        if S::N == 1 {
+            let class = labels.first().copied().filter(|&class| class != IGNORED);
+            let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
+            let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
+            if !CROSS {
+                let row = Row { x, row, stride: rows.stride, classes: rows.classes };
+                let (max, others) = if S::INTEGER { row.partition(INTEGERS) } else { row.partition(SCALAR) };
+                let zero = s.splat(0.0);
+                return Partition {
+                    max: s.splat(max),
+                    others: s.splat(others),
+                    cross: zero,
+                    mass: zero,
+                    logit: s.splat(logit),
+                };
+            }
+        }
+        let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         let mut state = State::new(s);
@@ -84,6 +102,36 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
         s.store_part(M::of_logit(s, row, x, q), out.data.get_mut(to..).unwrap_or(&mut []));
         from = from.wrapping_add_signed(rows.stride);
         to = to.wrapping_add_signed(out.stride);
+    }
+}
+
+/// A row for a single lane, which starts at `row`.
+struct Row<'a> {
+    x: &'a [f32],
+    row: usize,
+    stride: isize,
+    classes: usize,
+}
+
+impl Row<'_> {
+    /// The maximum and the others of [`Partition`]. Not inlined, for every kernel needs it, and small firmware no other.
+    #[inline(never)]
+    fn partition<O: Ops<F = f32>>(mut self, o: O) -> (f32, f32) {
+        let mut state = State::new(o);
+        for start in (0..self.classes).step_by(TILE) {
+            let len = TILE.min(self.classes - start);
+            tile::<O, false>(o, &mut state, start, len, &mut self, |_, x| (x, x));
+        }
+        let Partition { max, others, .. } = state.finish(o);
+        (max, others)
+    }
+}
+
+impl<O: Ops<F = f32>> Source<O> for Row<'_> {
+    #[inline(always)]
+    fn load(&mut self, class: usize) -> f32 {
+        let shift = self.stride.wrapping_mul(class.cast_signed());
+        self.x.get(self.row.wrapping_add_signed(shift)).copied().unwrap_or(0.0)
     }
 }
 

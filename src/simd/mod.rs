@@ -27,9 +27,7 @@ mod wide;
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD};
 pub(crate) use four::Four;
-pub(crate) use scalar::INTEGERS;
-#[cfg(feature = "rayon")]
-pub(crate) use scalar::SCALAR;
+pub(crate) use scalar::{INTEGERS, SCALAR};
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
