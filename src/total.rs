@@ -34,8 +34,8 @@ impl Total {
         self
     }
 
-    /// [`Self::merge`] in place.
-    #[inline]
+    /// [`Self::merge`] in place, by one function for all places.
+    #[inline(never)]
     pub(crate) fn add(&mut self, other: &Self) {
         self.loss = self.loss.merge(other.loss);
         self.weight = self.weight.merge(other.weight);

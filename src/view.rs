@@ -168,16 +168,16 @@ pub(crate) fn count(shape: impl Iterator<Item = usize>) -> Option<usize> {
 
 impl<const D: usize> Layout<D> {
     fn row_major(len: usize, shape: [usize; D]) -> Result<Self, Error> {
-        let expected = count(shape.into_iter()).ok_or(Error::TooLarge)?;
-        if len != expected {
-            return Err(Error::LengthMismatch { len, expected });
-        }
         let mut strides = [0; D];
         let mut stride = 1_usize;
         for (s, &len) in strides.iter_mut().zip(&shape).rev() {
             // No wrap: a slice has at most isize::MAX elements. Where the shape is empty the strides do not matter.
             *s = stride.cast_signed();
             stride = stride.wrapping_mul(len);
+        }
+        let expected = count(shape.into_iter()).ok_or(Error::TooLarge)?;
+        if len != expected {
+            return Err(Error::LengthMismatch { len, expected });
         }
         Ok(Self { offset: 0, shape, strides })
     }

@@ -188,7 +188,7 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
         let Some(ignored) = self.read(i, labels) else {
             return (zero, zero);
         };
-        let (weight, kept) = if ignored || self.targets.weight.is_some() {
+        let (weight, kept) = if S::N == 1 || ignored || self.targets.weight.is_some() {
             self.targets.weights(s, labels)
         } else {
             (s.splat(1.0), s.eq(zero, zero))

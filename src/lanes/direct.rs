@@ -93,7 +93,6 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
     i: usize,
     row: &Coefficients<S::F>,
 ) {
-    rows.grid.seek(run, i);
     let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
     let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, 1);
     for class in 0..rows.classes {
@@ -118,9 +117,11 @@ impl Row<'_> {
     #[inline(never)]
     fn partition<O: Ops<F = f32>>(mut self, o: O) -> (f32, f32) {
         let mut state = State::new(o);
-        for start in (0..self.classes).step_by(TILE) {
+        let mut start = 0;
+        while start < self.classes {
             let len = TILE.min(self.classes - start);
             tile::<O, false>(o, &mut state, start, len, &mut self, |_, x| (x, x));
+            start += len;
         }
         let Partition { max, others, .. } = state.finish(o);
         (max, others)

@@ -200,7 +200,7 @@ impl<const K: usize> Grid<'_, K> {
     }
 
     /// The elements `i .. i + count` of array `k`, whose memory is `data`, each moved by `shift`; `pad` in the lanes
-    /// from `count` on.
+    /// from `count` on. A single lane is there already: who begins with an item [seeks](Grid::seek) it, once for all arrays.
     #[expect(clippy::too_many_arguments, reason = "one place that knows every layout, for every array")]
     #[inline(always)]
     pub(crate) fn load<S: Simd>(
@@ -214,7 +214,7 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         pad: f32,
     ) -> S::F {
-        let whole = self.seek(run, i) >= count;
+        let whole = S::N == 1 || self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
         if S::N == 1 {
             return s.load_part(data.get(offset..).unwrap_or(&[]), pad);
@@ -266,7 +266,8 @@ impl<const K: usize> Grid<'_, K> {
         })
     }
 
-    /// Writes the first `count` lanes to the elements `i .. i + count` of array `k`, whose memory is `data`.
+    /// Writes the first `count` lanes to the elements `i .. i + count` of array `k`, whose memory is `data`; as for [`Grid::load`],
+    /// a single lane is there already.
     #[expect(clippy::too_many_arguments, reason = "as for `load`")]
     #[inline(always)]
     pub(crate) fn store<S: Simd>(
@@ -280,7 +281,7 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         x: S::F,
     ) {
-        let whole = self.seek(run, i) >= count;
+        let whole = S::N == 1 || self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
         if S::N == 1 {
             return s.store_part(x, data.get_mut(offset..).unwrap_or(&mut []));

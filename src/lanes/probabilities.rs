@@ -94,6 +94,7 @@ impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
 impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<'_, '_, L, P, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
+        self.rows.grid.seek(&mut self.run, i);
         if self.rows.classes == 0 {
             // Without classes there is nothing to lose.
             self.store(s, i, count, s.splat(0.0));

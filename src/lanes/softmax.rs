@@ -229,6 +229,7 @@ impl Reduce<'_> {
         if count == 0 {
             return (s.splat(pad), 0);
         }
+        self.grid.seek(run, i);
         (self.grid.load(s, run, 0, self.data, i, count, 0, pad), count)
     }
 }
