@@ -30,7 +30,9 @@ impl Layout for Direct {
         labels: &[usize],
     ) -> Partition<S::F> {
         let x = memory.logits();
-        rows.grid.seek(run, i);
+        if S::N > 1 {
+            rows.grid.seek(run, i);
+        }
         let row = rows.grid.offset(run, 0, i);
         if S::N == 1 {
             let class = labels.first().copied().filter(|&class| class != IGNORED);

@@ -375,7 +375,7 @@ pub(crate) trait Layout {
 
     /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With `CROSS`
     /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes. With a map
-    /// of exponentials, [`Layout::write`] of these rows may follow.
+    /// of exponentials, [`Layout::write`] of these rows may follow. A single lane is at its row already: see [`Grid::load`].
     #[expect(clippy::too_many_arguments, reason = "what rows, in what memory, and which of them")]
     fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
@@ -481,7 +481,9 @@ impl<const K: usize> Rows<'_, K> {
             #[inline(always)]
             |l: usize, class: usize| {
                 let i = i.wrapping_add(l);
-                self.grid.seek(run, i);
+                if S::N > 1 {
+                    self.grid.seek(run, i);
+                }
                 let shift = self.stride.wrapping_mul(class.cast_signed());
                 let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
                 if class == IGNORED { 0.0 } else { x.get(at).copied().unwrap_or(0.0) }

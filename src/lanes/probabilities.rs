@@ -146,6 +146,7 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
         let (mut layout, mut run) = (L::new(), rows.grid.start());
         for i in (0..rows.grid.len).step_by(S::N) {
             let count = S::N.min(rows.grid.len - i);
+            rows.grid.seek(&mut run, i);
             let partition =
                 layout.partition::<S, TargetGradient, false, K>(s, &rows, &mut memory, &mut run, i, count, &[]);
             let log_others = partition.log_others(s);

@@ -93,6 +93,7 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
                 continue;
             }
             let count = S::N.min(left);
+            rows.grid.seek(&mut run, i);
             let partition = layout.partition::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
             let row = M::coefficients(s, &partition);
             layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i, count, 0, &row, None);

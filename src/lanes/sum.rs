@@ -10,13 +10,13 @@ use crate::{
 /// `j + 8`, then `+ 4`, `+ 2`, `+ 1`. Lanes from `count` on are taken as neutral.
 ///
 /// The lanes come in bit-reversed order, in which each value can be combined as soon as its partner is there: at
-/// most five values are alive, however many lanes there are. `count` must not exceed 16.
+/// most five values are alive, however many lanes there are. `join` adds the first value to the second. `count` must not exceed 16.
 #[inline(always)]
 pub(crate) fn tree<T: Copy>(
     count: usize,
     neutral: T,
     mut lane: impl FnMut(usize) -> T,
-    mut join: impl FnMut(T, T) -> T,
+    mut join: impl FnMut(&T, &mut T),
 ) -> T {
     let levels = usize::BITS - count.saturating_sub(1).leading_zeros();
     // `pending[l]` waits for its partner at level `l`, as the digits of a binary counter do.
@@ -31,7 +31,7 @@ pub(crate) fn tree<T: Copy>(
                 *waiting = value;
                 break;
             }
-            value = join(*waiting, value);
+            join(waiting, &mut value);
             carry >>= 1;
         }
     }
@@ -63,7 +63,8 @@ pub(crate) fn in_lanes<S: Simd, T: Copy, B: Copy>(
                 last(&mut value, lane);
                 value
             },
-            join,
+            #[inline(always)]
+            |a, b| *b = join(*a, *b),
         );
     }
     let mut values = [neutral; 4];
@@ -189,10 +190,7 @@ fn by_lanes<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut i
             Total { loss: sums.0.total(s, 1), weight: sums.1.total(s, 1) }
         },
         #[inline(always)]
-        |mut a, b| {
-            a.add(&b);
-            a
-        },
+        |a, b| b.add(a),
     )
 }
 
