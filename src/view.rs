@@ -158,24 +158,27 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
 
 /// The product of a shape; `None` if it overflows. A 0 anywhere makes it 0.
 pub(crate) fn count(shape: impl Iterator<Item = usize>) -> Option<usize> {
-    let (mut product, mut empty) = (Some(1_usize), false);
+    let (mut product, mut overflows, mut empty) = (1_usize, false, false);
     for len in shape {
-        product = product.and_then(|product| product.checked_mul(len));
+        let (next, overflow) = product.overflowing_mul(len);
+        product = next;
+        overflows |= overflow;
         empty |= len == 0;
     }
-    if empty { Some(0) } else { product }
+    (empty || !overflows).then_some(product)
 }
 
 impl<const D: usize> Layout<D> {
     fn row_major(len: usize, shape: [usize; D]) -> Result<Self, Error> {
         let mut strides = [0; D];
         let mut stride = 1_usize;
-        for (s, &len) in strides.iter_mut().zip(&shape).rev() {
+        let expected = count(shape.iter().zip(&mut strides).rev().map(|(&len, s)| {
             // No wrap: a slice has at most isize::MAX elements. Where the shape is empty the strides do not matter.
             *s = stride.cast_signed();
             stride = stride.wrapping_mul(len);
-        }
-        let expected = count(shape.into_iter()).ok_or(Error::TooLarge)?;
+            len
+        }));
+        let expected = expected.ok_or(Error::TooLarge)?;
         if len != expected {
             return Err(Error::LengthMismatch { len, expected });
         }

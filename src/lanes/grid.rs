@@ -3,8 +3,6 @@
 #[cfg(feature = "rayon")]
 use std::vec::Vec;
 
-use core::array::from_fn;
-
 use crate::{
     simd::{LANES, Simd},
     view::{Layout, count},
@@ -56,18 +54,20 @@ pub(crate) struct Axes<const D: usize, const K: usize> {
 }
 
 impl<const D: usize, const K: usize> Axes<D, K> {
-    /// Of array 0; the others are absent.
+    /// Nothing yet: what is made in place need not be copied to it.
+    pub(crate) const NONE: Self = Self {
+        axes: [const { Axis { len: 0, steps: [0; K] } }; D],
+        run: Axis { len: 0, steps: [0; K] },
+        offsets: [0; K],
+    };
+
+    /// Takes in array 0, whose shape is that of all.
     #[inline]
-    pub(crate) fn new(layout: &Layout<D>) -> Self {
-        let axis = |i| {
-            let (len, stride) = (layout.shape.get(i).copied(), layout.strides.get(i).copied());
-            Axis { len: len.unwrap_or(1), steps: from_fn(|k| stride.filter(|_| k == 0).unwrap_or(0)) }
-        };
-        Self {
-            axes: from_fn(axis),
-            run: Axis { len: 1, steps: [0; K] },
-            offsets: from_fn(|k| if k == 0 { layout.offset } else { 0 }),
+    pub(crate) fn set_first(&mut self, layout: &Layout<D>) {
+        for (axis, &len) in self.axes.iter_mut().zip(&layout.shape) {
+            axis.len = len;
         }
+        self.set(0, layout);
     }
 
     /// Takes in an array, which may have fewer axes.
@@ -90,6 +90,7 @@ impl<const D: usize, const K: usize> Axes<D, K> {
         let axes = self.axes.get_mut(..rank)?;
         let len = count(axes.iter().map(|axis| axis.len))?;
         let run = &mut self.run;
+        run.len = 1;
         let mut kept = 0;
         for i in 0..rank {
             let axis = *axes.get(i)?;

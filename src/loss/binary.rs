@@ -41,7 +41,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         for<'k> Binary<'k, L, FORWARD>: Compiled<Output = Option<Total>>,
     {
-        let mut axes = Axes::<D, FORWARD>::new(input.layout());
+        let mut axes = Axes::<D, FORWARD>::NONE;
+        axes.set_first(input.layout());
         self.set(&mut axes, input.layout(), out.as_ref())?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let out = out.map(|out| out.into_parts().0);
@@ -65,7 +66,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
         for<'k> Binary<'k, L, BACKWARD>: Compiled<Output = Option<Total>>,
     {
         let [input, _] = gradient.layouts();
-        let mut axes = Axes::<D, BACKWARD>::new(&input);
+        let mut axes = Axes::<D, BACKWARD>::NONE;
+        axes.set_first(&input);
         let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, out.as_ref())?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let upstream = match of {
@@ -92,7 +94,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
         for<'k> Derive<'k, V>: Compiled<Output = ()>,
     {
         let [input, _] = gradient.layouts();
-        let mut axes = Axes::<D, BACKWARD>::new(&input);
+        let mut axes = Axes::<D, BACKWARD>::NONE;
+        axes.set_first(&input);
         let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, None)?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let (input, gradient) = gradient.into_data();

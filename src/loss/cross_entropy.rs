@@ -214,7 +214,8 @@ impl<'a> CrossEntropyLoss<'a> {
     ) -> Result<(), Error> {
         let gradient = Gradient::new(logits, grad)?;
         let [layout, gradient_layout] = gradient.layouts();
-        let mut axes = RowAxes::new(&layout);
+        let mut axes = RowAxes::<D, BACKWARD>::NONE;
+        axes.set_input(&layout);
         let gradient_stride = axes.set_gradient(&gradient_layout);
         let upstream = Upstream::Each(axes.set_upstream(upstream)?);
         let cross = self.coefficients(axes.classes)?;
@@ -236,7 +237,8 @@ impl<'a> CrossEntropyLoss<'a> {
         target: View<'_, T, E>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let mut axes = RowAxes::<D, FORWARD>::new(logits.layout());
+        let mut axes = RowAxes::<D, FORWARD>::NONE;
+        axes.set_input(logits.layout());
         T::with(
             target.data(),
             axes.classes,
@@ -260,7 +262,8 @@ impl<'a> CrossEntropyLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let [layout, gradient_layout] = gradient.layouts();
-        let mut axes = RowAxes::<D, BACKWARD>::new(&layout);
+        let mut axes = RowAxes::<D, BACKWARD>::NONE;
+        axes.set_input(&layout);
         T::with(
             target.data(),
             axes.classes,

@@ -152,7 +152,8 @@ impl<'a> NllLoss<'a> {
         target: View<'_, T, E>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let mut axes = RowAxes::<D, FORWARD>::new(input.layout());
+        let mut axes = RowAxes::<D, FORWARD>::NONE;
+        axes.set_input(input.layout());
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
         check_weight(self.weight, axes.classes)?;
@@ -169,7 +170,8 @@ impl<'a> NllLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let [layout, gradient_layout] = gradient.layouts();
-        let mut axes = RowAxes::<D, BACKWARD>::new(&layout);
+        let mut axes = RowAxes::<D, BACKWARD>::NONE;
+        axes.set_input(&layout);
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
         let gradient_stride = axes.set_gradient(&gradient_layout);

@@ -56,15 +56,16 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
     /// The axes that are left.
     const RANK: usize = D.saturating_sub(1);
 
-    /// Axis 1 has the classes, or the only axis.
-    pub(crate) fn new(input: &Layout<D>) -> Self {
+    /// As [`Axes::NONE`].
+    pub(crate) const NONE: Self = Self { axes: Axes::NONE, classes: 0, stride: 0, target_stride: 0 };
+
+    /// Takes in the input: axis 1 has the classes, or the only axis.
+    pub(crate) fn set_input(&mut self, input: &Layout<D>) {
         let axis = Self::RANK.min(1);
-        Self {
-            axes: Axes::new(&input.without(axis)),
-            classes: input.shape.get(axis).copied().unwrap_or(0),
-            stride: input.strides.get(axis).copied().unwrap_or(0),
-            target_stride: 0,
+        if let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) {
+            (self.classes, self.stride) = (classes, stride);
         }
+        self.axes.set_first(&input.without(axis));
     }
 
     /// Takes in an array that has one element for each row.
