@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error,
-    simd::{Four, Group, Kernel, LANES, Ops, Simd},
+    simd::{Four, Group, Kernel, LANES, Ops, SIMD, Simd},
     total::{Compensated, Total},
 };
 
@@ -60,25 +60,25 @@ impl ClassTargets<'_> {
 
     /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range.
     pub(crate) fn check<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<f32, Error> {
+        /// So many labels are read at a time.
+        const STEP: usize = if SIMD { LANES } else { 1 };
         let mut run = rows.grid.start();
-        let mut labels = [0; LANES];
+        let mut labels = [0; STEP];
         let (mut kept, mut sum) = (0, Compensated::default());
-        for i in (0..rows.grid.len).step_by(LANES) {
-            let labels = labels.get_mut(..LANES.min(rows.grid.len - i)).unwrap_or(&mut []);
-            let Some(ignored) = self.read(&rows.grid, &mut run, i, labels) else {
+        for i in (0..rows.grid.len).step_by(STEP) {
+            let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
+            if self.read(&rows.grid, &mut run, i, labels).is_none() {
                 return Err(self.first_error(rows));
-            };
-            let Some(weight) = self.weight else {
-                let left_out = if ignored { labels.iter().filter(|&&class| class == IGNORED).count() } else { 0 };
-                kept += labels.len() - left_out;
-                continue;
-            };
+            }
             for &class in &*labels {
-                let weight = weight.get(class).copied().unwrap_or(0.0);
-                sum = sum.merge(Compensated { sum: weight, lost: 0.0 });
+                kept += usize::from(class != IGNORED);
+                if let Some(weight) = self.weight {
+                    sum = sum.merge(Compensated { sum: weight.get(class).copied().unwrap_or(0.0), lost: 0.0 });
+                }
             }
         }
-        Ok(sum.merge(Compensated::from_count(kept)).value())
+        let sum = if self.weight.is_some() { sum } else { Compensated::from_count(kept) };
+        Ok(sum.value())
     }
 
     /// The error of the first label that is out of range.

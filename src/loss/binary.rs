@@ -65,9 +65,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         for<'k> Binary<'k, L, BACKWARD>: Compiled<Output = Option<Total>>,
     {
-        let [input, _] = gradient.layouts();
         let mut axes = Axes::<D, BACKWARD>::NONE;
-        axes.set_first(&input);
+        axes.set_first(gradient.input());
         let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, out.as_ref())?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let upstream = match of {
@@ -93,9 +92,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         for<'k> Derive<'k, V>: Compiled<Output = ()>,
     {
-        let [input, _] = gradient.layouts();
         let mut axes = Axes::<D, BACKWARD>::NONE;
-        axes.set_first(&input);
+        axes.set_first(gradient.input());
         let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, None)?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let (input, gradient) = gradient.into_data();
@@ -140,9 +138,9 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         'a: 't,
     {
-        let [input, gradient] = gradient.layouts();
-        self.set(axes, &input, out)?;
-        axes.set(GRADIENT, &gradient);
+        let input = gradient.input();
+        self.set(axes, input, out)?;
+        axes.set(GRADIENT, gradient.layout());
         let upstream = match of {
             Of::Each(upstream) => {
                 check(Argument::Upstream, &upstream.shape(), &input.shape)?;

@@ -213,10 +213,9 @@ impl<'a> CrossEntropyLoss<'a> {
         grad: ViewMut<'_, f32, D>,
     ) -> Result<(), Error> {
         let gradient = Gradient::new(logits, grad)?;
-        let [layout, gradient_layout] = gradient.layouts();
         let mut axes = RowAxes::<D, BACKWARD>::NONE;
-        axes.set_input(&layout);
-        let gradient_stride = axes.set_gradient(&gradient_layout);
+        axes.set_input(gradient.input());
+        let gradient_stride = axes.set_gradient(gradient.layout());
         let upstream = Upstream::Each(axes.set_upstream(upstream)?);
         let cross = self.coefficients(axes.classes)?;
         let cross = Cross { floor: cross.keep, ..cross };
@@ -261,17 +260,16 @@ impl<'a> CrossEntropyLoss<'a> {
         of: Of<'_, R>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let [layout, gradient_layout] = gradient.layouts();
         let mut axes = RowAxes::<D, BACKWARD>::NONE;
-        axes.set_input(&layout);
+        axes.set_input(gradient.input());
         T::with(
             target.data(),
             axes.classes,
             self.ignored(),
             #[inline(always)]
             |targets| {
-                let out = self.set(&mut axes, &layout, targets, target, out)?;
-                let gradient_stride = axes.set_gradient(&gradient_layout);
+                let out = self.set(&mut axes, gradient.input(), targets, target, out)?;
+                let gradient_stride = axes.set_gradient(gradient.layout());
                 let upstream = match of {
                     Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
                     Of::Sum | Of::Mean => Upstream::Same(1.0),

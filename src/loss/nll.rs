@@ -169,12 +169,11 @@ impl<'a> NllLoss<'a> {
         of: Of<'_, R>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let [layout, gradient_layout] = gradient.layouts();
         let mut axes = RowAxes::<D, BACKWARD>::NONE;
-        axes.set_input(&layout);
+        axes.set_input(gradient.input());
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
-        let gradient_stride = axes.set_gradient(&gradient_layout);
+        let gradient_stride = axes.set_gradient(gradient.layout());
         let upstream = match of {
             Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
             Of::Sum | Of::Mean => Upstream::Same(1.0),
