@@ -39,16 +39,14 @@ impl Layout for Direct {
             let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
             let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
             if !CROSS {
-                let row = Row { x, row, stride: rows.stride, classes: rows.classes };
-                let (max, others) = if S::INTEGER { row.partition(INTEGERS) } else { row.partition(SCALAR) };
-                let zero = s.splat(0.0);
-                return Partition {
-                    max: s.splat(max),
-                    others: s.splat(others),
-                    cross: zero,
-                    mass: zero,
-                    logit: s.splat(logit),
+                let (classes, stride) = (rows.classes, rows.stride);
+                let (max, others) = if S::INTEGER {
+                    row_partition(INTEGERS, x, row, stride, classes)
+                } else {
+                    row_partition(SCALAR, x, row, stride, classes)
                 };
+                let (zero, logit) = (s.splat(0.0), s.splat(logit));
+                return Partition { max: s.splat(max), others: s.splat(others), cross: zero, mass: zero, logit };
             }
         }
         let logit = rows.pick(s, x, run, i, labels);
@@ -106,28 +104,26 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
     }
 }
 
-/// A row for a single lane, which starts at `row`.
+/// The maximum and the others of [`Partition`] of a row that starts at `row`, for a single lane. Not inlined: every kernel
+/// needs it, and small firmware no other.
+#[inline(never)]
+fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, classes: usize) -> (f32, f32) {
+    let mut state = State::new(o);
+    let mut start = 0;
+    while start < classes {
+        let len = TILE.min(classes - start);
+        tile::<O, false>(o, &mut state, start, len, &mut Row { x, row, stride }, |_, x| (x, x));
+        start += len;
+    }
+    let Partition { max, others, .. } = state.finish(o);
+    (max, others)
+}
+
+/// A row that starts at `row`.
 struct Row<'a> {
     x: &'a [f32],
     row: usize,
     stride: isize,
-    classes: usize,
-}
-
-impl Row<'_> {
-    /// The maximum and the others of [`Partition`]. Not inlined, for every kernel needs it, and small firmware no other.
-    #[inline(never)]
-    fn partition<O: Ops<F = f32>>(mut self, o: O) -> (f32, f32) {
-        let mut state = State::new(o);
-        let mut start = 0;
-        while start < self.classes {
-            let len = TILE.min(self.classes - start);
-            tile::<O, false>(o, &mut state, start, len, &mut self, |_, x| (x, x));
-            start += len;
-        }
-        let Partition { max, others, .. } = state.finish(o);
-        (max, others)
-    }
 }
 
 impl<O: Ops<F = f32>> Source<O> for Row<'_> {
