@@ -7,7 +7,7 @@ use super::{
     map::{Coefficients, Memory, RowMap, write_lanes},
     partition::{Layout, Partition, Rows, Source, State, TARGET, TILE, always, tile},
 };
-use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd};
+use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd, Strided};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -110,27 +110,21 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
 fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, classes: usize) -> (f32, f32) {
     let mut state = State::new(o);
     let mut start = 0;
-    while start < classes {
-        let len = TILE.min(classes - start);
-        tile::<O, false>(o, &mut state, start, len, &mut Row { x, row, stride }, |_, x| (x, x));
-        start += len;
+    if let Some(mut x) = Strided::new(x, row, stride, classes) {
+        while start < classes {
+            let len = TILE.min(classes - start);
+            tile::<O, false>(o, &mut state, start, len, &mut x, |_, x| (x, x));
+            start += len;
+        }
     }
     let Partition { max, others, .. } = state.finish(o);
     (max, others)
 }
 
-/// A row that starts at `row`.
-struct Row<'a> {
-    x: &'a [f32],
-    row: usize,
-    stride: isize,
-}
-
-impl<O: Ops<F = f32>> Source<O> for Row<'_> {
+impl<O: Ops<F = f32>> Source<O> for Strided<'_> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> f32 {
-        let shift = self.stride.wrapping_mul(class.cast_signed());
-        self.x.get(self.row.wrapping_add_signed(shift)).copied().unwrap_or(0.0)
+        self.get(class)
     }
 }
 
