@@ -108,23 +108,29 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
 /// needs it, and small firmware no other.
 #[inline(never)]
 fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, classes: usize) -> (f32, f32) {
-    let mut state = State::new(o);
-    let mut start = 0;
-    if let Some(mut x) = Strided::new(x, row, stride, classes) {
-        while start < classes {
-            let len = TILE.min(classes - start);
-            tile::<O, false>(o, &mut state, start, len, &mut x, |_, x| (x, x));
-            start += len;
+    let (mut state, mut start) = (State::new(o), 0);
+    // Views are checked: nothing but an empty row is not there.
+    if let Some(mut row) = Strided::new(x, row, stride, classes) {
+        while row.len() > 0 {
+            let x = row.take(TILE);
+            tile::<O, false>(o, &mut state, start, x.len(), &mut Part { x, start }, |_, x| (x, x));
+            start += x.len();
         }
     }
     let Partition { max, others, .. } = state.finish(o);
     (max, others)
 }
 
-impl<O: Ops<F = f32>> Source<O> for Strided<'_> {
+/// The classes of a row from `start` on.
+struct Part<'a> {
+    x: Strided<'a>,
+    start: usize,
+}
+
+impl<O: Ops<F = f32>> Source<O> for Part<'_> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> f32 {
-        self.get(class)
+        self.x.get(class.wrapping_sub(self.start))
     }
 }
 

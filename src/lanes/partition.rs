@@ -209,8 +209,8 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     mut cross: impl FnMut(usize, O::F) -> (O::F, O::F),
 ) {
     let mut tile_max = o.splat(f32::NEG_INFINITY);
-    for class in start..start.wrapping_add(len) {
-        tile_max = o.max(tile_max, rows.load(class));
+    for at in 0..len {
+        tile_max = o.max(tile_max, rows.load(start.wrapping_add(at)));
     }
     let reference = state.enter::<O, CROSS>(o, start, tile_max);
     let zero = o.splat(0.0);
@@ -218,10 +218,12 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     // How many are below the reference, negative.
     let mut below = o.int(0);
     let mut whole = integer::ExpSum::new();
-    for class in start..start.wrapping_add(len) {
+    for at in 0..len {
+        let class = start.wrapping_add(at);
         let x = rows.load(class);
         let d = o.sub(x, reference);
-        let lane = class % LANES;
+        // Tiles are whole blocks.
+        let lane = at % LANES;
         if O::INTEGER {
             // Integers need no lanes.
             below = o.int_add(below, o.shr::<31>(o.bits(d)));

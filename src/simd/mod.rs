@@ -127,6 +127,20 @@ impl<'a> Strided<'a> {
         (first.max(last) < data.len()).then_some(Self { data, first, step, len })
     }
 
+    /// Takes off the first `len` numbers, or all where there are not so many.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, len: usize) -> Self {
+        let taken = Self { len: len.min(self.len), ..*self };
+        self.first = self.first.wrapping_add_signed(self.step.wrapping_mul(taken.len.cast_signed()));
+        self.len -= taken.len;
+        taken
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The number `k`; 0 if there are not so many.
     #[inline(always)]
     pub(crate) fn get(&self, k: usize) -> f32 {
