@@ -209,14 +209,34 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     mut cross: impl FnMut(usize, O::F) -> (O::F, O::F),
 ) {
     let mut tile_max = o.splat(f32::NEG_INFINITY);
+    let mut top = integer::Max::new();
     for at in 0..len {
-        tile_max = o.max(tile_max, rows.load(start.wrapping_add(at)));
+        let x = rows.load(start.wrapping_add(at));
+        if O::INTEGER {
+            o.map_bits(
+                x,
+                #[inline(always)]
+                |x| {
+                    top.add(x);
+                    x
+                },
+            );
+        } else {
+            tile_max = o.max(tile_max, x);
+        }
+    }
+    if O::INTEGER {
+        tile_max = o.map_bits(
+            tile_max,
+            #[inline(always)]
+            |_| top.value(),
+        );
     }
     let reference = state.enter::<O, CROSS>(o, start, tile_max);
     let zero = o.splat(0.0);
     let (mut sum, mut weighted) = ([zero; LANES], [(zero, zero); LANES]);
-    // How many are below the reference, negative.
-    let mut below = o.int(0);
+    // How many are equal to the reference: all but those below it.
+    let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
     for at in 0..len {
         let class = start.wrapping_add(at);
@@ -226,7 +246,7 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
         let lane = at % LANES;
         if O::INTEGER {
             // Integers need no lanes.
-            below = o.int_add(below, o.shr::<31>(o.bits(d)));
+            ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
             o.map_bits(
                 d,
                 #[inline(always)]
@@ -237,7 +257,7 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
             );
         } else {
             let term = Term::new(o, d);
-            below = o.int_add(below, term.below);
+            ties = o.int_add(ties, term.below);
             rows.take(class, x, term);
             sum[lane] = term.add_to(o, sum[lane]);
         }
@@ -268,8 +288,7 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
         sum[0]
     };
     let sums = Sums { sum, cross, mass };
-    let ties = o.add(o.splat(small_count(len)), o.to_float(below));
-    state.leave::<O, CROSS>(o, sums, ties);
+    state.leave::<O, CROSS>(o, sums, o.to_float(ties));
 }
 
 /// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.
@@ -550,6 +569,13 @@ impl<R: RowKernel, L: Layout> Kernel for On<R, L> {
 #[inline(always)]
 pub(crate) fn small_count(count: usize) -> f32 {
     count as f32
+}
+
+/// The same as an integer.
+#[expect(clippy::cast_possible_truncation, reason = "a tile has few classes")]
+#[inline(always)]
+const fn small_int(count: usize) -> i32 {
+    count.cast_signed() as i32
 }
 
 /// Names a closure, which may have attributes only as an argument.
