@@ -271,7 +271,9 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     // From the last lane on, each goes to the one without its highest bit: level by level.
     for lane in (1..used).rev() {
         let to = (lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros())) % LANES;
-        sum[to] = o.add(sum[to], sum[lane]);
+        if !O::INTEGER {
+            sum[to] = o.add(sum[to], sum[lane]);
+        }
         if CROSS {
             let ((a, b), (c, d)) = (weighted[to], weighted[lane]);
             weighted[to] = (o.add(a, c), o.add(b, d));

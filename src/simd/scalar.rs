@@ -29,13 +29,17 @@ fn less<const INTEGER: bool>(a: f32, b: f32) -> bool {
 
 /// `a + b`, with the bits of the addition that the hardware does not have: rounded to nearest, ties to even.
 ///
-/// Of two normal numbers the smaller one is shifted to the exponent of the larger one, where both leave seven bits free below
+/// Nothing is added to 0. Of two normal numbers the smaller one is shifted to the exponent of the larger one, where both leave seven bits free below
 /// their own 24; whether anything was shifted out of these is kept in the last one. That takes half as long as the compiler's
 /// own routine, which all other numbers are left to.
 #[inline(never)]
 fn add(a: u32, b: u32) -> u32 {
     const SIGN: u32 = 1 << 31;
     let (large, small) = if a << 1 < b << 1 { (b, a) } else { (a, b) };
+    if small << 1 == 0 {
+        // Of two zeros, both of them have to be negative.
+        return if large << 1 == 0 { a & b } else { large };
+    }
     let exponent = |x: u32| (x >> 23 & 0xff).cast_signed();
     let significand = |x: u32| (x << 8 | SIGN) >> 1;
     let distance = (exponent(large) - exponent(small)).cast_unsigned().min(31);
