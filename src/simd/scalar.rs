@@ -48,7 +48,8 @@ fn add(a: u32, b: u32) -> u32 {
     let shifted = shifted | u32::from(shifted << distance != whole);
     let negated = ((a ^ b).cast_signed() >> 31).cast_unsigned();
     let sum = significand(large).wrapping_add((shifted ^ negated).wrapping_sub(negated));
-    let zeros = sum.leading_zeros();
+    // Most cores without floats cannot count zeros either.
+    let zeros = if sum >> 30 == 0 { sum.leading_zeros() } else { 1 - (sum >> 31) };
     let e = exponent(large) - zeros.cast_signed();
     if exponent(small) == 0 || exponent(large) == 255 || sum == 0 || !(0..254).contains(&e) {
         return (f32::from_bits(a) + f32::from_bits(b)).to_bits();
