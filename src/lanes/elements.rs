@@ -461,10 +461,11 @@ impl<F: Function> Kernel for Map<'_, F> {
     fn run<S: Simd>(self, s: S) {
         let Self { grid, input, out, function: _ } = self;
         let mut run = grid.start();
+        let contiguous = grid.run.steps == [1, 1];
         let mut i = 0;
         while i < grid.len {
             let left = grid.seek(&mut run, i).min(grid.len - i);
-            if grid.run.steps == [1, 1] {
+            if contiguous {
                 let range = |k| {
                     let offset = grid.offset(&run, k, i);
                     offset..offset.wrapping_add(left)
