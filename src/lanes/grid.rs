@@ -47,7 +47,7 @@ pub(crate) enum FlatArray<'a> {
 
 /// The axes of a [`Grid`] before they are merged; lives in the caller.
 pub(crate) struct Axes<const D: usize, const K: usize> {
-    pub(crate) axes: [Axis<K>; D],
+    pub(crate) all: [Axis<K>; D],
     /// The last one of those that are merged.
     run: Axis<K>,
     offsets: [usize; K],
@@ -56,7 +56,7 @@ pub(crate) struct Axes<const D: usize, const K: usize> {
 impl<const D: usize, const K: usize> Axes<D, K> {
     /// Nothing yet: what is made in place need not be copied to it.
     pub(crate) const NONE: Self = Self {
-        axes: [const { Axis { len: 0, steps: [0; K] } }; D],
+        all: [const { Axis { len: 0, steps: [0; K] } }; D],
         run: Axis { len: 0, steps: [0; K] },
         offsets: [0; K],
     };
@@ -64,7 +64,7 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// Takes in array 0, whose shape is that of all.
     #[inline]
     pub(crate) fn set_first(&mut self, layout: &Layout<D>) {
-        for (axis, &len) in self.axes.iter_mut().zip(&layout.shape) {
+        for (axis, &len) in self.all.iter_mut().zip(&layout.shape) {
             axis.len = len;
         }
         self.set(0, layout);
@@ -73,7 +73,7 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// Takes in an array, which may have fewer axes.
     #[inline]
     pub(crate) fn set<const E: usize>(&mut self, k: usize, layout: &Layout<E>) {
-        for (axis, &stride) in self.axes.iter_mut().zip(&layout.strides) {
+        for (axis, &stride) in self.all.iter_mut().zip(&layout.strides) {
             if let Some(step) = axis.steps.get_mut(k) {
                 *step = stride;
             }
@@ -87,7 +87,7 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// stays. `None` where the number of elements overflows, which takes an empty axis elsewhere.
     #[inline]
     pub(crate) fn merge(&mut self, rank: usize) -> Option<Grid<'_, K>> {
-        let axes = self.axes.get_mut(..rank)?;
+        let axes = self.all.get_mut(..rank)?;
         let len = count(axes.iter().map(|axis| axis.len))?;
         let run = &mut self.run;
         run.len = 1;
@@ -315,7 +315,7 @@ impl<const K: usize> Grid<'_, K> {
 
 /// What it takes to share the elements out among threads: see [`super::parallel`].
 #[cfg(feature = "rayon")]
-impl<'a, const K: usize> Grid<'a, K> {
+impl<const K: usize> Grid<'_, K> {
     /// The elements before `middle`, and the others.
     pub(crate) fn split_at(self, middle: usize) -> (Self, Self) {
         let rest = self.len.saturating_sub(middle);

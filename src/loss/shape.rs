@@ -70,7 +70,7 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// Takes in an array that has one element for each row.
     fn set<const E: usize>(&mut self, argument: Argument, array: usize, layout: &Layout<E>) -> Result<(), Error> {
-        let rows = self.axes.axes.get(..Self::RANK).unwrap_or(&[]);
+        let rows = self.axes.all.get(..Self::RANK).unwrap_or(&[]);
         check(argument, &layout.shape, rows.iter().map(|axis| &axis.len))?;
         self.axes.set(array, layout);
         Ok(())
