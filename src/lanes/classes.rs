@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::{
-    gradient::{TargetGradients, coefficients, nth, of_target, write_zeros},
+    gradient::{TargetGradients, coefficients, of_target, write_zeros},
     grid::{Grid, Run},
     map::RowMap,
     partition::{Layout, Partition, RowKernel, Rows, TARGET, run_rows},
@@ -316,18 +316,8 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
         let row = coefficients(g, partition, total, upstream);
         let spread = g.mul(weight, g.splat(rows.cross.floor));
         let target = of_target::<G, SMOOTHING>(g, partition, own, spread, upstream);
-        g.scatter(
-            target,
-            #[inline(always)]
-            |k, target| {
-                let row = nth(s, g, row, k);
-                let i = i.wrapping_add(k * S::N);
-                let labels = labels.get(k * S::N..).unwrap_or(&[]);
-                let labels = labels.get(..S::N).unwrap_or(labels);
-                let targets = TargetGradients { labels, gradient: target };
-                self.0.write::<S, M, K>(s, rows, &mut out, run, i, count, k, &row, Some(&targets));
-            },
-        );
+        let targets = TargetGradients { labels, gradient: target };
+        self.0.write_all::<S, G, M, K>(s, g, rows, &mut out, run, i, count, &row, Some(&targets));
     }
 }
 

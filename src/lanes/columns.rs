@@ -40,8 +40,7 @@ impl Layout for Columns {
             return Direct.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
-        self.panel.partition::<S, S, M, CROSS>(s, s, first, rows.classes, labels, cross)
+        self.panel.partition::<S, S, M, CROSS, K>(s, s, first, rows, run, i, count, labels)
     }
 
     #[inline(always)]
@@ -58,9 +57,7 @@ impl Layout for Columns {
             return four_by_one::<S, Self, M, CROSS, K>(self, s, rows, memory, run, i, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        let four = Four(s);
-        let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
-        self.panel.partition::<S, Four<S>, M, CROSS>(s, four, first, rows.classes, labels, cross)
+        self.panel.partition::<S, Four<S>, M, CROSS, K>(s, Four(s), first, rows, run, i, S::N, labels)
     }
 
     #[inline(always)]

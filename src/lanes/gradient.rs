@@ -136,27 +136,6 @@ pub(crate) fn of_target<O: Ops, const CROSS: bool>(
     o.add(own, Difference::value(o, &row, e, spread))
 }
 
-/// The coefficients of vector `k` of a group.
-#[inline(always)]
-pub(crate) fn nth<S: Simd, G: Group<S>>(s: S, g: G, row: Coefficients<G::F>, k: usize) -> Coefficients<S::F> {
-    row.map(
-        #[inline(always)]
-        |x| {
-            let mut found = s.splat(0.0);
-            g.scatter(
-                x,
-                #[inline(always)]
-                |number, x| {
-                    if number == k {
-                        found = x;
-                    }
-                },
-            );
-            found
-        },
-    )
-}
-
 /// Writes 0 to all classes of the rows `i .. i + count`.
 #[inline(always)]
 pub(crate) fn write_zeros<S: Simd, const K: usize>(
@@ -186,7 +165,14 @@ pub(crate) struct TargetGradients<'a, F> {
     pub(crate) gradient: F,
 }
 
-impl<F: Copy> TargetGradients<'_, F> {
+impl<'a, F: Copy> TargetGradients<'a, F> {
+    /// Those of vector `k` of a group.
+    #[inline(always)]
+    pub(crate) fn nth<S: Simd, G: Group<S, F = F>>(&self, _: S, g: G, k: usize) -> TargetGradients<'a, S::F> {
+        let labels = self.labels.get(k * S::N..).unwrap_or(&[]);
+        TargetGradients { labels: labels.get(..S::N).unwrap_or(labels), gradient: g.nth(self.gradient, k) }
+    }
+
     /// Writes them to the rows from `i` on.
     #[inline(always)]
     pub(crate) fn write<S: Simd<F = F>, const K: usize>(

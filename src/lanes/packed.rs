@@ -42,8 +42,7 @@ impl Layout for Packed {
         labels: &[usize],
     ) -> Partition<S::F> {
         self.pack(s, rows, memory.logits(), run, i, count, 0);
-        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
-        self.panel.partition::<S, S, M, CROSS>(s, s, 0, rows.classes, labels, cross)
+        self.panel.partition::<S, S, M, CROSS, K>(s, s, 0, rows, run, i, count, labels)
     }
 
     #[inline(always)]
@@ -59,9 +58,7 @@ impl Layout for Packed {
         for number in 0..WIDTH {
             self.pack(s, rows, memory.logits(), run, i.wrapping_add(number * S::N), S::N, number);
         }
-        let four = Four(s);
-        let cross = cross_of::<S, Four<S>, K>(s, four, rows, run, i, S::N);
-        self.panel.partition::<S, Four<S>, M, CROSS>(s, four, 0, rows.classes, labels, cross)
+        self.panel.partition::<S, Four<S>, M, CROSS, K>(s, Four(s), 0, rows, run, i, S::N, labels)
     }
 
     #[inline(always)]
@@ -90,6 +87,15 @@ impl Layout for Packed {
             }
             return;
         }
+        let (array, step) = (out.array, rows.grid.step(out.array).cast_unsigned());
+        let adjacent = step == classes && rows.grid.seek(run, i) >= count;
+        let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
+        if classes == 2 && adjacent && count == S::N {
+            let first = self.panel.mapped::<S, M>(s, 0, number, row, &mut cross, targets.as_ref());
+            let second = self.panel.mapped::<S, M>(s, 1, number, row, &mut cross, targets.as_ref());
+            s.store_pairs([first, second], out.data.get_mut(offset..).unwrap_or(&mut []));
+            return;
+        }
         // The last classes first: what is written behind the end of a row is the start of the next, which comes later.
         for class in (0..classes).step_by(QUAD).rev() {
             let columns = Four(s).gather(
@@ -104,9 +110,7 @@ impl Layout for Packed {
             );
             s.store_transposed(columns, self.rows.get_mut(class..).unwrap_or(&mut []), classes);
         }
-        let (array, step) = (out.array, rows.grid.step(out.array).cast_unsigned());
-        if step == classes && rows.grid.seek(run, i) >= count {
-            let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
+        if adjacent {
             copy(&self.rows, out.data.get_mut(offset..offset.wrapping_add(len)));
             return;
         }
@@ -144,6 +148,14 @@ impl Packed {
         let step = rows.grid.step(0).cast_unsigned();
         if rows.grid.seek(run, i) >= S::N && count == S::N {
             let from = x.get(rows.grid.offset(run, 0, i)..).unwrap_or(&[]);
+            if rows.classes == 2
+                && step == 2
+                && let Some([first, second]) = s.load_pairs(from)
+            {
+                self.panel.store(s, s, 0, number, first);
+                self.panel.store(s, s, 1, number, second);
+                return;
+            }
             let mut whole = true;
             for class in (0..rows.classes).step_by(QUAD) {
                 match s.load_transposed(from.get(class..).unwrap_or(&[]), step) {

@@ -3,9 +3,11 @@
 use core::marker::PhantomData;
 
 use super::{
+    direct::cross_of,
     gradient::{TargetLanes, as_floats},
+    grid::Run,
     map::{Coefficients, RowMap},
-    partition::{Partition, Source, State, Term, small_count, tile},
+    partition::{Partition, Rows, Source, State, Term, small_count, tile},
 };
 use crate::simd::{Block, Group, LANES, Simd};
 
@@ -52,23 +54,43 @@ impl Panel {
         );
     }
 
-    /// The partition of a group of packed rows, of at most a tile of classes: the vectors from `first` on. With the
-    /// logits of the classes in `labels`. For a map of exponentials, these take the place of
-    /// the logits.
+    /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on, each with
+    /// `count` of the rows from `i` on. With the logits of the classes in `labels`. For a map of exponentials, these take the
+    /// place of the logits.
+    #[expect(clippy::too_many_arguments, reason = "which rows, and where they are packed")]
     #[inline(always)]
-    pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, const CROSS: bool>(
+    pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
         s: S,
         g: G,
         first: usize,
-        classes: usize,
+        rows: &Rows<'_, K>,
+        run: &Run<K>,
+        i: usize,
+        count: usize,
         labels: &[usize],
-        cross: impl FnMut(usize, G::F) -> (G::F, G::F),
     ) -> Partition<G::F> {
         let label = as_floats(s, g, labels);
         let mut state = State::new(g);
         let mut source = Packed::<S, G, M> { panel: self, s, g, first, label, logit: g.splat(0.0), map: PhantomData };
-        tile::<G, CROSS>(g, &mut state, 0, classes, &mut source, cross);
+        match rows.cross.same() {
+            Some(q) if CROSS => {
+                let q = g.splat(q);
+                tile::<G, CROSS>(
+                    g,
+                    &mut state,
+                    0,
+                    rows.classes,
+                    &mut source,
+                    #[inline(always)]
+                    |_, delta| (g.mul(q, delta), q),
+                );
+            }
+            _ => {
+                let cross = cross_of::<S, G, K>(s, g, rows, run, i, count);
+                tile::<G, CROSS>(g, &mut state, 0, rows.classes, &mut source, cross);
+            }
+        }
         Partition { logit: source.logit, ..state.finish(g) }
     }
 

@@ -31,7 +31,7 @@ use super::{
     rows::ByRows,
     strided::Strided,
 };
-use crate::simd::{Kernel, LANES, Ops, Simd};
+use crate::simd::{Group, Kernel, LANES, Ops, Simd};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -109,6 +109,12 @@ pub(crate) const TARGET: usize = 1;
 impl Cross<'_> {
     /// No weighted sum.
     pub(crate) const NONE: Self = Self { weight: None, target: None, keep: 1.0, floor: 0.0 };
+
+    /// `q_c` where it is the same for all classes, as it is for a label that is smoothed without weights.
+    #[inline(always)]
+    pub(crate) fn same(&self) -> Option<f32> {
+        if self.weight.is_none() && self.target.is_none() { Some(self.floor) } else { None }
+    }
 
     /// The terms of the `N` classes from `class` on, in a row whose targets start at `offset`.
     #[inline(always)]
@@ -449,6 +455,34 @@ pub(crate) trait Layout {
             targets.write(s, rows, out, run, i);
         }
     }
+
+    /// [`Layout::write`] of a group of rows, of which each vector has `count`.
+    #[expect(clippy::too_many_arguments, reason = "where to read, where to write, and what")]
+    #[inline(always)]
+    fn write_all<S: Simd, G: Group<S>, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        g: G,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        coefficients: &Coefficients<G::F>,
+        targets: Option<&TargetGradients<'_, G::F>>,
+    ) {
+        for k in 0..G::VECTORS {
+            let row = coefficients.map(
+                #[inline(always)]
+                |x| g.nth(x, k),
+            );
+            let targets = targets.map(
+                #[inline(always)]
+                |targets| targets.nth(s, g, k),
+            );
+            self.write::<S, M, K>(s, rows, out, run, i.wrapping_add(k * S::N), count, k, &row, targets.as_ref());
+        }
+    }
 }
 
 /// Four partitions, one after the other.
@@ -540,10 +574,10 @@ pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::O
         return kernel.run::<S, Direct>(s);
     }
     match way {
-        Way::Rows => s.vectorize(On::<_, ByRows>::new(kernel)),
-        Way::Packed => s.vectorize(On::<_, Packed>::new(kernel)),
-        Way::Columns => s.vectorize(On::<_, Columns>::new(kernel)),
-        Way::Strided => s.vectorize(On::<_, Strided>::new(kernel)),
+        Way::Rows => s.vectorize(On::<_, Apart<ByRows>>::new(kernel)),
+        Way::Packed => s.vectorize(On::<_, Apart<Packed>>::new(kernel)),
+        Way::Columns => s.vectorize(On::<_, Apart<Columns>>::new(kernel)),
+        Way::Strided => s.vectorize(On::<_, Apart<Strided>>::new(kernel)),
     }
 }
 
@@ -563,6 +597,97 @@ impl<R: RowKernel, L: Layout> Kernel for On<R, L> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> R::Output {
         self.0.run::<S, L>(s)
+    }
+}
+
+/// A way whose steps are functions of their own: without optimisation each operation of a function has a place on the stack
+/// for itself, and in one function they would fill that of a thread.
+struct Apart<L>(L);
+
+impl<L: Layout> Layout for Apart<L> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self(L::new())
+    }
+
+    #[inline(always)]
+    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        memory: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        labels: &[usize],
+    ) -> Partition<S::F> {
+        s.vectorize(Step(
+            #[inline(always)]
+            || self.0.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels),
+        ))
+    }
+
+    #[inline(always)]
+    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        memory: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        labels: &[usize],
+    ) -> Partition<[S::F; 4]> {
+        s.vectorize(Step(
+            #[inline(always)]
+            || self.0.four::<S, M, CROSS, K>(s, rows, memory, run, i, labels),
+        ))
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        number: usize,
+        coefficients: &Coefficients<S::F>,
+        targets: Option<&TargetGradients<'_, S::F>>,
+    ) {
+        self.0.write::<S, M, K>(s, rows, out, run, i, count, number, coefficients, targets);
+    }
+
+    #[inline(always)]
+    fn write_all<S: Simd, G: Group<S>, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        g: G,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        coefficients: &Coefficients<G::F>,
+        targets: Option<&TargetGradients<'_, G::F>>,
+    ) {
+        s.vectorize(Step(
+            #[inline(always)]
+            || self.0.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets),
+        ));
+    }
+}
+
+/// A kernel without arguments.
+struct Step<F>(F);
+
+impl<T, F: FnMut() -> T> Kernel for Step<F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, _: S) -> T {
+        (self.0)()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     classes::{OUT, tile_rows},
-    gradient::{TargetGradient, coefficients, nth},
+    gradient::{TargetGradient, coefficients},
     grid::Run,
     map::Coefficients,
     partition::{Layout, Partition, RowKernel, Rows, run_rows},
@@ -66,14 +66,7 @@ impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
             let upstream = upstream.load(s, g, self.rows, &mut self.run, i, count);
             let mut out = self.pass.memory();
             let row = coefficients(g, partition, g.mul(partition.mass, upstream), upstream);
-            g.scatter(
-                upstream,
-                #[inline(always)]
-                |k, _| {
-                    let (row, i) = (nth(s, g, row, k), i.wrapping_add(k * S::N));
-                    self.layout.write::<S, P::Cross, K>(s, self.rows, &mut out, &mut self.run, i, count, k, &row, None);
-                },
-            );
+            self.layout.write_all::<S, G, P::Cross, K>(s, g, self.rows, &mut out, &mut self.run, i, count, &row, None);
         }
         g.scatter(
             loss,
@@ -152,7 +145,7 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
             let log_others = partition.log_others(s);
             let upstream = upstream.load(s, s, &rows, &mut run, i, count);
             let row = Coefficients { upstream, ..Coefficients::new(s, &partition, log_others) };
-            layout.write::<S, TargetGradient, K>(s, &rows, &mut memory, &mut run, i, count, 0, &row, None);
+            layout.write_all::<S, S, TargetGradient, K>(s, s, &rows, &mut memory, &mut run, i, count, &row, None);
         }
     }
 }

@@ -52,8 +52,23 @@ impl Layout for ByRows {
                     let tile = start..rows.classes.min(start + TILE);
                     let x = x.and_then(|x| x.get(tile.clone()));
                     let out = out.get_mut(tile).unwrap_or(&mut []);
-                    let cross = rows.cross.in_row(s, target);
-                    row_tile::<S, CROSS>(s, &mut state, start, x, out, M::EXPONENTIALS, cross);
+                    // A loop of its own, since choices in the loop would keep its vectors apart.
+                    if let (true, Some(q)) = (CROSS, rows.cross.same()) {
+                        let q = s.splat(q);
+                        row_tile::<S, CROSS>(
+                            s,
+                            &mut state,
+                            start,
+                            x,
+                            out,
+                            M::EXPONENTIALS,
+                            #[inline(always)]
+                            |_, delta| (s.mul(q, delta), q),
+                        );
+                    } else {
+                        let cross = rows.cross.in_row(s, target);
+                        row_tile::<S, CROSS>(s, &mut state, start, x, out, M::EXPONENTIALS, cross);
+                    }
                 }
                 state.finish(s)
             },
@@ -147,8 +162,7 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     let (mut groups, mut below) = ([Sums::zero(s); 4], [s.int(0); 4]);
     let count = LANES / S::N;
     let mut done = 0;
-    while done + 4 * S::N <= len {
-        let chunk = x.unwrap_or(out).get(done..).unwrap_or(&[]);
+    while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
         // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
         for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
             s.prefetch(line, TILE.min(len));
@@ -163,8 +177,8 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
             if CROSS {
                 sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d[k])));
             }
-            if keep {
-                s.store_part(terms.whole[k], out.get_mut(at..).unwrap_or(&mut []));
+            if keep && let Some(out) = out.get_mut(at..at + S::N) {
+                s.store_part(terms.whole[k], out);
             }
         }
         done += 4 * S::N;
@@ -182,8 +196,8 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
             let (term, q) = cross(start.wrapping_add(done), s.neg(d));
             sums.take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
         }
-        if keep {
-            s.store_part(term.whole, out.get_mut(done..).unwrap_or(&mut []));
+        if keep && let Some(out) = out.get_mut(done..done + used) {
+            s.store_part(term.whole, out);
         }
         group += 1;
         done += S::N;

@@ -72,23 +72,7 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
                 let partition = layout.four::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, &[]);
                 let four = Four(s);
                 let row = M::coefficients(four, &partition);
-                for k in 0..4 {
-                    let row = row.map(
-                        #[inline(always)]
-                        |x| x[k],
-                    );
-                    layout.write::<S, M, 2>(
-                        s,
-                        &rows,
-                        &mut out,
-                        &mut run,
-                        i.wrapping_add(k * S::N),
-                        S::N,
-                        k,
-                        &row,
-                        None,
-                    );
-                }
+                layout.write_all::<S, Four<S>, M, 2>(s, four, &rows, &mut out, &mut run, i, S::N, &row, None);
                 i = i.wrapping_add(4 * S::N);
                 continue;
             }
@@ -96,7 +80,7 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
             rows.grid.seek(&mut run, i);
             let partition = layout.partition::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
             let row = M::coefficients(s, &partition);
-            layout.write::<S, M, 2>(s, &rows, &mut out, &mut run, i, count, 0, &row, None);
+            layout.write_all::<S, S, M, 2>(s, s, &rows, &mut out, &mut run, i, count, &row, None);
             i = i.wrapping_add(count);
         }
     }

@@ -305,6 +305,29 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
 
     #[inline(always)]
+    fn load_pairs(self, x: &[f32]) -> Option<[__m256; 2]> {
+        let x = x.first_chunk::<16>()?;
+        // SAFETY: `self` proves AVX2; eight floats each are read from the two halves of an array of sixteen.
+        unsafe {
+            let (a, b) = (_mm256_loadu_ps(x.as_ptr()), _mm256_loadu_ps(x.as_ptr().add(8)));
+            let in_order = |x| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(x)));
+            Some([in_order(_mm256_shuffle_ps::<0x88>(a, b)), in_order(_mm256_shuffle_ps::<0xdd>(a, b))])
+        }
+    }
+    #[inline(always)]
+    fn store_pairs(self, [first, second]: [__m256; 2], out: &mut [f32]) {
+        let Some(out) = out.first_chunk_mut::<16>() else {
+            return;
+        };
+        // SAFETY: `self` proves AVX; eight floats each are written to the two halves of an array of sixteen.
+        unsafe {
+            let (low, high) = (_mm256_unpacklo_ps(first, second), _mm256_unpackhi_ps(first, second));
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm256_permute2f128_ps::<0x20>(low, high));
+            _mm256_storeu_ps(out.as_mut_ptr().add(8), _mm256_permute2f128_ps::<0x31>(low, high));
+        }
+    }
+
+    #[inline(always)]
     fn reduce_add(self, a: __m256) -> f32 {
         // SAFETY: `self` proves AVX.
         unsafe {

@@ -306,6 +306,31 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
 
     #[inline(always)]
+    fn load_pairs(self, x: &[f32]) -> Option<[__m512; 2]> {
+        let x = x.first_chunk::<32>()?;
+        // SAFETY: `self` proves AVX-512; sixteen floats each are read from the two halves of an array of 32.
+        unsafe {
+            let (a, b) = (_mm512_loadu_ps(x.as_ptr()), _mm512_loadu_ps(x.as_ptr().add(16)));
+            let first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let second = _mm512_add_epi32(first, _mm512_set1_epi32(1));
+            Some([_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b)])
+        }
+    }
+    #[inline(always)]
+    fn store_pairs(self, [first, second]: [__m512; 2], out: &mut [f32]) {
+        let Some(out) = out.first_chunk_mut::<32>() else {
+            return;
+        };
+        // SAFETY: `self` proves AVX-512; sixteen floats each are written to the two halves of an array of 32.
+        unsafe {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            _mm512_storeu_ps(out.as_mut_ptr(), _mm512_permutex2var_ps(first, low, second));
+            _mm512_storeu_ps(out.as_mut_ptr().add(16), _mm512_permutex2var_ps(first, high, second));
+        }
+    }
+
+    #[inline(always)]
     fn reduce_add(self, a: __m512) -> f32 {
         // SAFETY: `self` proves AVX-512.
         unsafe {

@@ -160,6 +160,8 @@ impl<S: Ops> Ops for Four<S> {
 }
 
 impl<S: Simd> Group<S> for Four<S> {
+    const VECTORS: usize = 4;
+
     #[inline(always)]
     fn gather(self, mut vector: impl FnMut(usize) -> S::F) -> [S::F; 4] {
         [vector(0), vector(1), vector(2), vector(3)]
@@ -171,5 +173,9 @@ impl<S: Simd> Group<S> for Four<S> {
         each(1, b);
         each(2, c);
         each(3, d);
+    }
+    #[inline(always)]
+    fn nth(self, x: [S::F; 4], k: usize) -> S::F {
+        x[k % 4]
     }
 }

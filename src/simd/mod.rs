@@ -92,13 +92,19 @@ pub(crate) trait Ops: Copy {
 
 /// One or several vectors of `S` that are computed side by side.
 pub(crate) trait Group<S: Simd>: Ops {
+    /// How many.
+    const VECTORS: usize;
     /// From each vector, by its number.
     fn gather(self, vector: impl FnMut(usize) -> S::F) -> Self::F;
     /// Hands out each vector with its number.
     fn scatter(self, x: Self::F, each: impl FnMut(usize, S::F));
+    /// The vector `k`, counted modulo [`Group::VECTORS`].
+    fn nth(self, x: Self::F, k: usize) -> S::F;
 }
 
 impl<S: Simd> Group<S> for S {
+    const VECTORS: usize = 1;
+
     #[inline(always)]
     fn gather(self, mut vector: impl FnMut(usize) -> S::F) -> S::F {
         vector(0)
@@ -106,6 +112,10 @@ impl<S: Simd> Group<S> for S {
     #[inline(always)]
     fn scatter(self, x: S::F, mut each: impl FnMut(usize, S::F)) {
         each(0, x);
+    }
+    #[inline(always)]
+    fn nth(self, x: S::F, _: usize) -> S::F {
+        x
     }
 }
 
@@ -205,6 +215,29 @@ pub(crate) trait Simd: Ops {
     /// The reverse: writes four elements each to `N` rows that start `step` apart in `out`, one row after the other; nothing
     /// if `out` ends before that.
     fn store_transposed(self, columns: [Self::F; 4], out: &mut [f32], step: usize);
+
+    /// `N` pairs of neighbours, taken apart: the first ones and the second ones. `None` if `x` ends before that.
+    #[inline(always)]
+    fn load_pairs(self, x: &[f32]) -> Option<[Self::F; 2]> {
+        let (pairs, _) = x.as_chunks::<2>();
+        let pairs = pairs.get(..Self::N)?;
+        let (mut first, mut second) = (self.to_lanes(self.splat(0.0)), self.to_lanes(self.splat(0.0)));
+        for ((a, b), pair) in first.as_mut().iter_mut().zip(second.as_mut()).zip(pairs) {
+            [*a, *b] = *pair;
+        }
+        Some([self.from_lanes(first), self.from_lanes(second)])
+    }
+    /// The reverse: writes `N` pairs; nothing if `out` ends before that.
+    #[inline(always)]
+    fn store_pairs(self, [first, second]: [Self::F; 2], out: &mut [f32]) {
+        let (pairs, _) = out.as_chunks_mut::<2>();
+        let (first, second) = (self.to_lanes(first), self.to_lanes(second));
+        if let Some(pairs) = pairs.get_mut(..Self::N) {
+            for ((&a, &b), pair) in first.as_ref().iter().zip(second.as_ref()).zip(pairs) {
+                *pair = [a, b];
+            }
+        }
+    }
 
     /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
     fn reduce_add(self, a: Self::F) -> f32;
