@@ -279,9 +279,10 @@ impl Kernels {
     #[must_use]
     pub fn log_sum_exp(self, x: View<'_, f32, 1>) -> f32 {
         let rank_zero = Layout { offset: x.layout().offset, shape: [], strides: [] };
-        let mut axes = Axes::<0, 1>::of([&rank_zero]);
+        let mut axes = Axes::<0, 1>::NONE;
+        axes.set_first(&rank_zero);
         let ([classes], [stride]) = (x.shape(), x.strides());
-        let rows = |grid| Rows { grid, classes, stride, cross: Cross::NONE };
+        let rows = |grid| Rows { grid, classes, stride, cross: &Cross::NONE };
         let sum = axes
             .merge(0)
             .map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp { rows: rows(grid), x: x.data() }));
@@ -429,7 +430,9 @@ impl Kernels {
         for<'k> Map<'k, F>: Compiled<Output = ()>,
     {
         let (data, layout) = out.into_parts();
-        let mut axes = Axes::of([&input_layout(input, &layout)?, &layout]);
+        let mut axes = Axes::<D, 2>::NONE;
+        axes.set_first(&input_layout(input, &layout)?);
+        axes.set(1, &layout);
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let input = input.map(|x| x.data());
         self.backend.run(Map { grid, input, out: data, function: PhantomData::<F> });
@@ -454,7 +457,9 @@ impl Kernels {
             // Nothing to write, for any number of rows, since these need no memory.
             return Ok(());
         }
-        let mut axes = Axes::of([&from.without(axis), &layout.without(axis)]);
+        let mut axes = Axes::<D, 2>::NONE;
+        axes.set_first(&from.without(axis));
+        axes.set(softmax::OUT, &layout.without(axis));
         let grid = axes.merge(D - 1).ok_or(Error::TooLarge)?;
         let input = input.map(|x| x.data());
         self.backend.run(softmax::Softmax { grid, classes, strides: [stride, out_stride], input, out: data, log });
@@ -473,7 +478,8 @@ fn input_layout<const D: usize>(input: Option<View<'_, f32, D>>, out: &Layout<D>
 
 /// Runs a reduction of all elements.
 fn reduce(x: View<'_, f32, 1>, run: impl FnOnce(softmax::Reduce<'_>) -> f32) -> f32 {
-    let mut axes = Axes::of([x.layout()]);
+    let mut axes = Axes::<1, 1>::NONE;
+    axes.set_first(x.layout());
     // The number of elements was counted when the view was made.
     axes.merge(1).map_or(f32::NAN, |grid| run(softmax::Reduce { data: x.data(), grid }))
 }

@@ -29,8 +29,16 @@ impl Total {
     /// The total of both parts. In a fixed order of merges the bits are fixed, too.
     #[inline]
     #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self { loss: self.loss.merge(other.loss), weight: self.weight.merge(other.weight) }
+    pub fn merge(mut self, other: Self) -> Self {
+        self.add(&other);
+        self
+    }
+
+    /// [`Self::merge`] in place, by one function for all places.
+    #[inline(never)]
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.loss = self.loss.merge(other.loss);
+        self.weight = self.weight.merge(other.weight);
     }
 
     /// The sum of the losses; 0 if there are none. Where finite losses add up to an infinity on the way, it is that infinity,

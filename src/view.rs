@@ -157,32 +157,37 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
 }
 
 /// The product of a shape; `None` if it overflows. A 0 anywhere makes it 0.
-fn count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
+pub(crate) fn count(shape: impl Iterator<Item = usize>) -> Option<usize> {
+    let (mut product, mut overflows, mut empty) = (1_usize, false, false);
+    for len in shape {
+        let (next, overflow) = product.overflowing_mul(len);
+        product = next;
+        overflows |= overflow;
+        empty |= len == 0;
     }
-    shape.iter().try_fold(1_usize, |count, &len| count.checked_mul(len))
+    (empty || !overflows).then_some(product)
 }
 
 impl<const D: usize> Layout<D> {
     fn row_major(len: usize, shape: [usize; D]) -> Result<Self, Error> {
-        let expected = count(&shape).ok_or(Error::TooLarge)?;
-        if len != expected {
-            return Err(Error::LengthMismatch { len, expected });
-        }
         let mut strides = [0; D];
         let mut stride = 1_usize;
-        for (s, &len) in strides.iter_mut().zip(&shape).rev() {
+        let expected = count(shape.iter().zip(&mut strides).rev().map(|(&len, s)| {
             // No wrap: a slice has at most isize::MAX elements. Where the shape is empty the strides do not matter.
             *s = stride.cast_signed();
             stride = stride.wrapping_mul(len);
+            len
+        }));
+        let expected = expected.ok_or(Error::TooLarge)?;
+        if len != expected {
+            return Err(Error::LengthMismatch { len, expected });
         }
         Ok(Self { offset: 0, shape, strides })
     }
 
     fn strided(len: usize, offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
         let layout = Self { offset, shape, strides };
-        match count(&shape) {
+        match count(shape.into_iter()) {
             None => return Err(Error::TooLarge),
             Some(0) => return Ok(layout),
             Some(_) => {}
@@ -246,7 +251,7 @@ impl<const D: usize> Layout<D> {
         let Some(added) = E.checked_sub(D) else {
             return Err(Error::RankMismatch { argument, rank: D, expected: E });
         };
-        count(&shape).ok_or(Error::TooLarge)?;
+        count(shape.into_iter()).ok_or(Error::TooLarge)?;
         let mut strides = [0; E];
         let old = self.shape.iter().zip(&self.strides);
         let new = shape.iter().zip(&mut strides).skip(added);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error,
-    simd::{Four, Group, Kernel, LANES, Ops, Simd},
+    simd::{Four, Group, Kernel, LANES, Ops, SIMD, Simd},
     total::{Compensated, Total},
 };
 
@@ -25,8 +25,10 @@ pub(crate) const IGNORED: usize = usize::MAX;
 /// Class indices of any integer type, one for each row.
 pub trait Labels: Sync {
     /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Returns whether
-    /// any is ignored; fails with the position and the value of the first that is neither.
-    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<bool, (usize, i128)>;
+    /// any is ignored; `None` if one is neither.
+    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool>;
+    /// The label itself.
+    fn value(&self, offset: usize) -> i128;
 }
 
 /// Each row's target class and its weight.
@@ -38,58 +40,60 @@ pub(crate) struct ClassTargets<'a> {
 }
 
 impl ClassTargets<'_> {
-    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored.
+    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored; `None` if any is out of range.
     #[inline(always)]
-    fn read<const K: usize>(
-        &self,
-        grid: &Grid<'_, K>,
-        run: &mut Run<K>,
-        classes: usize,
-        i: usize,
-        out: &mut [usize],
-    ) -> Result<bool, Error> {
+    fn read<const K: usize>(&self, grid: &Grid<'_, K>, run: &mut Run<K>, i: usize, out: &mut [usize]) -> Option<bool> {
         let (mut done, mut ignored) = (0, false);
+        if out.len() == 1 {
+            grid.seek(run, i);
+            return self.labels.read(grid.offset(run, TARGET, i), 0, out);
+        }
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let first = i.wrapping_add(done);
             let count = grid.seek(run, first).min(rest.len());
             let part = rest.get_mut(..count).unwrap_or(&mut []);
-            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.steps[TARGET], part).map_err(
-                |(at, target)| {
-                    let index = grid.first.wrapping_add(first).wrapping_add(at);
-                    Error::TargetOutOfRange { index, target, classes }
-                },
-            )?;
+            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.step(TARGET), part)?;
             done = done.wrapping_add(count);
         }
-        Ok(ignored)
+        Some(ignored)
     }
 
     /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range.
     pub(crate) fn check<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<f32, Error> {
+        /// So many labels are read at a time.
+        const STEP: usize = if SIMD { LANES } else { 1 };
         let mut run = rows.grid.start();
-        let mut labels = [0; LANES];
+        let mut labels = [0; STEP];
         let (mut kept, mut sum) = (0, Compensated::default());
-        for i in (0..rows.grid.len).step_by(LANES) {
-            let labels = labels.get_mut(..LANES.min(rows.grid.len - i)).unwrap_or(&mut []);
-            let ignored = self.read(&rows.grid, &mut run, rows.classes, i, labels)?;
-            let Some(weight) = self.weight else {
-                let left_out = if ignored { labels.iter().filter(|&&class| class == IGNORED).count() } else { 0 };
-                kept += labels.len() - left_out;
-                continue;
-            };
+        for i in (0..rows.grid.len).step_by(STEP) {
+            let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
+            if self.read(&rows.grid, &mut run, i, labels).is_none() {
+                return Err(self.first_error(rows));
+            }
             for &class in &*labels {
-                let weight = weight.get(class).copied().unwrap_or(0.0);
-                sum = sum.merge(Compensated { sum: weight, lost: 0.0 });
+                kept += usize::from(class != IGNORED);
+                if let Some(weight) = self.weight {
+                    sum = sum.merge(Compensated { sum: weight.get(class).copied().unwrap_or(0.0), lost: 0.0 });
+                }
             }
         }
-        Ok(sum.merge(Compensated::from_count(kept)).value())
+        let sum = if self.weight.is_some() { sum } else { Compensated::from_count(kept) };
+        Ok(sum.value())
     }
 
     /// The error of the first label that is out of range.
+    #[cold]
     #[inline(never)]
-    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<(), Error> {
+    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>) -> Error {
         let mut run = rows.grid.start();
-        (0..rows.grid.len).try_for_each(|i| self.read(&rows.grid, &mut run, rows.classes, i, &mut [0]).map(drop))
+        let mut offset = 0;
+        let wrong = (0..rows.grid.len).find(|&i| {
+            rows.grid.seek(&mut run, i);
+            offset = rows.grid.offset(&run, TARGET, i);
+            self.labels.read(offset, 0, &mut [0]).is_none()
+        });
+        let index = rows.grid.first().wrapping_add(wrong.unwrap_or(0));
+        Error::TargetOutOfRange { index, target: self.labels.value(offset), classes: rows.classes }
     }
 
     /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
@@ -162,7 +166,7 @@ impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
     /// Reads the labels of the rows from `i` on; whether any is ignored.
     #[inline(always)]
     fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
-        let ignored = self.targets.read(&self.rows.grid, &mut self.run, self.rows.classes, i, labels).ok();
+        let ignored = self.targets.read(&self.rows.grid, &mut self.run, i, labels);
         self.valid &= ignored.is_some();
         ignored
     }
@@ -179,12 +183,12 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         let zero = s.splat(0.0);
-        let mut labels = [0; LANES];
-        let labels = labels.get_mut(..count.min(S::N)).unwrap_or(&mut []);
+        let (mut one, mut labels) = ([0], [0; LANES]);
+        let labels = if S::N == 1 { &mut one } else { labels.get_mut(..count.min(S::N)).unwrap_or(&mut []) };
         let Some(ignored) = self.read(i, labels) else {
             return (zero, zero);
         };
-        let (weight, kept) = if ignored || self.targets.weight.is_some() {
+        let (weight, kept) = if S::N == 1 || ignored || self.targets.weight.is_some() {
             self.targets.weights(s, labels)
         } else {
             (s.splat(1.0), s.eq(zero, zero))
@@ -219,47 +223,48 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
     }
 }
 
-/// A loss of class indices, with or without its gradient.
-pub(crate) struct ClassKernel<'a, P, const K: usize> {
+/// A loss of class indices, with or without its gradient: [`CrossEntropy`] or [`NegativeLogLikelihood`].
+pub(crate) struct ClassKernel<'a, P, L, const K: usize> {
     pub(crate) rows: Rows<'a, K>,
     pub(crate) targets: ClassTargets<'a>,
     pub(crate) out: Option<&'a mut [f32]>,
     pub(crate) pass: P,
+    pub(crate) loss: PhantomData<L>,
 }
 
-impl<P: Pass, const K: usize> ClassKernel<'_, P, K> {
+impl<P: Pass, L, const K: usize> ClassKernel<'_, P, L, K> {
     /// The total of a loss. A label out of range is an error.
     #[inline(always)]
     fn total<S: Simd>(self, s: S, loss: impl ClassLoss) -> Result<Total, Error> {
-        let Self { rows, targets, out, pass } = self;
+        let Self { rows, targets, out, pass, loss: _ } = self;
         let run = rows.grid.start();
         let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, valid: true };
         let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
-        if items.valid { Ok(total) } else { targets.first_error(&rows).map(|()| total) }
+        if items.valid { Ok(total) } else { Err(targets.first_error(&rows)) }
     }
 }
 
-/// Cross entropy of class indices, with or without label smoothing.
-pub(crate) struct ClassCrossEntropy<'a, P, const K: usize, const SMOOTHING: bool>(pub(crate) ClassKernel<'a, P, K>);
+/// Cross entropy, with or without label smoothing.
+pub(crate) struct CrossEntropy<const SMOOTHING: bool>;
 
-impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassCrossEntropy<'_, P, K, SMOOTHING> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        run_rows(s, self.0.rows.way(), self)
+        run_rows(s, self.rows.way(), self)
     }
 }
 
-impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassCrossEntropy<'_, P, K, SMOOTHING> {
+impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
         if SMOOTHING {
-            self.0.total(s, OfPartition::<L, P::Cross, true>::new())
+            self.total(s, OfPartition::<L, P::Cross, true>::new())
         } else {
-            self.0.total(s, OfPartition::<L, P::Plain, false>::new())
+            self.total(s, OfPartition::<L, P::Plain, false>::new())
         }
     }
 }
@@ -352,14 +357,14 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M
 }
 
 /// Negative log-likelihood: the rows are log-probabilities.
-pub(crate) struct NegativeLogLikelihood<'a, P, const K: usize>(pub(crate) ClassKernel<'a, P, K>);
+pub(crate) struct NegativeLogLikelihood;
 
-impl<P: Pass, const K: usize> Kernel for NegativeLogLikelihood<'_, P, K> {
+impl<P: Pass, const K: usize> Kernel for ClassKernel<'_, P, NegativeLogLikelihood, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        self.0.total(s, OfLogit)
+        self.total(s, OfLogit)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
+    classes::IGNORED,
     gradient::TargetGradients,
     grid::Run,
     map::{Coefficients, Memory, RowMap, write_lanes},
     partition::{Layout, Partition, Rows, Source, State, TARGET, TILE, always, tile},
 };
-use crate::simd::{Group, Simd};
+use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd, Strided};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -29,9 +30,26 @@ impl Layout for Direct {
         labels: &[usize],
     ) -> Partition<S::F> {
         let x = memory.logits();
-        let logit = rows.pick(s, x, run, i, labels);
-        rows.grid.seek(run, i);
+        if S::N > 1 {
+            rows.grid.seek(run, i);
+        }
         let row = rows.grid.offset(run, 0, i);
+        if S::N == 1 {
+            let class = labels.first().copied().filter(|&class| class != IGNORED);
+            let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
+            let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
+            if !CROSS {
+                let (classes, stride) = (rows.classes, rows.stride);
+                let (max, others) = if S::INTEGER {
+                    row_partition(INTEGERS, x, row, stride, classes)
+                } else {
+                    row_partition(SCALAR, x, row, stride, classes)
+                };
+                let (zero, logit) = (s.splat(0.0), s.splat(logit));
+                return Partition { max: s.splat(max), others: s.splat(others), cross: zero, mass: zero, logit };
+            }
+        }
+        let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
         let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
         let mut state = State::new(s);
@@ -75,7 +93,6 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
     i: usize,
     row: &Coefficients<S::F>,
 ) {
-    rows.grid.seek(run, i);
     let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
     let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, 1);
     for class in 0..rows.classes {
@@ -84,6 +101,36 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
         s.store_part(M::of_logit(s, row, x, q), out.data.get_mut(to..).unwrap_or(&mut []));
         from = from.wrapping_add_signed(rows.stride);
         to = to.wrapping_add_signed(out.stride);
+    }
+}
+
+/// The maximum and the others of [`Partition`] of a row that starts at `row`, for a single lane. Not inlined: every kernel
+/// needs it, and small firmware no other.
+#[inline(never)]
+fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, classes: usize) -> (f32, f32) {
+    let (mut state, mut start) = (State::new(o), 0);
+    // Views are checked: nothing but an empty row is not there.
+    if let Some(mut row) = Strided::new(x, row, stride, classes) {
+        while row.len() > 0 {
+            let x = row.take(TILE);
+            tile::<O, false>(o, &mut state, start, x.len(), &mut Part { x, start }, |_, x| (x, x));
+            start += x.len();
+        }
+    }
+    let Partition { max, others, .. } = state.finish(o);
+    (max, others)
+}
+
+/// The classes of a row from `start` on.
+struct Part<'a> {
+    x: Strided<'a>,
+    start: usize,
+}
+
+impl<O: Ops<F = f32>> Source<O> for Part<'_> {
+    #[inline(always)]
+    fn load(&mut self, class: usize) -> f32 {
+        self.x.get(class.wrapping_sub(self.start))
     }
 }
 

@@ -182,6 +182,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<A, L, K> {
     /// The losses of a group of elements, of which each vector has `count`, and their gradient.
     #[inline(always)]
     fn losses<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) -> G::F {
+        self.arrays.seek(i);
         let x = self.load(s, g, INPUT, i, count, 0.0);
         let t = self.load(s, g, TARGET, i, count, 0.0);
         self.valid &= !L::refuses(g, x);
@@ -208,6 +209,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<A, L, K> {
         let mut i = 0;
         while i < len {
             let count = S::N.min(len - i);
+            self.arrays.seek(i);
             if L::refuses(s, self.load(s, s, INPUT, i, count, 0.0)) {
                 return true;
             }
@@ -249,6 +251,8 @@ impl<S: Simd, A: Arrays, L: BinaryLoss, const K: usize> Items<S> for BinaryItems
 /// The arrays of a binary loss, walked in one way.
 trait Arrays {
     fn has(&self, k: usize) -> bool;
+    /// Goes to element `i`.
+    fn seek(&mut self, i: usize);
     /// The elements `i .. i + count` of array `k`; `pad` in the other lanes.
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F;
     /// Writes the elements `i .. i + count` of the array `k`, if it is there.
@@ -286,6 +290,9 @@ impl Arrays for Flat<'_> {
     }
 
     #[inline(always)]
+    fn seek(&mut self, _i: usize) {}
+
+    #[inline(always)]
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
         let part = |data: &[f32]| s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad);
         match if k == UPSTREAM { Some(self.upstream) } else { self.inputs[k] } {
@@ -315,6 +322,11 @@ impl<const K: usize> Arrays for Strided<'_, K> {
     #[inline(always)]
     fn has(&self, k: usize) -> bool {
         self.data.inputs[k].is_some()
+    }
+
+    #[inline(always)]
+    fn seek(&mut self, i: usize) {
+        self.grid.seek(&mut self.run, i);
     }
 
     #[inline(always)]
@@ -390,6 +402,7 @@ impl<V: Derivative> Kernel for Derive<'_, V> {
         let mut arrays = Strided { run: grid.start(), data, grid };
         for i in (0..grid.len).step_by(S::N) {
             let count = S::N.min(grid.len - i);
+            arrays.seek(i);
             let x = arrays.load(s, INPUT, i, count, 0.0);
             let t = arrays.load(s, TARGET, i, count, 0.0);
             let one = s.splat(1.0);
@@ -448,10 +461,11 @@ impl<F: Function> Kernel for Map<'_, F> {
     fn run<S: Simd>(self, s: S) {
         let Self { grid, input, out, function: _ } = self;
         let mut run = grid.start();
+        let contiguous = grid.run.steps == [1, 1];
         let mut i = 0;
         while i < grid.len {
             let left = grid.seek(&mut run, i).min(grid.len - i);
-            if grid.steps == [1, 1] {
+            if contiguous {
                 let range = |k| {
                     let offset = grid.offset(&run, k, i);
                     offset..offset.wrapping_add(left)

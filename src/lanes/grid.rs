@@ -5,23 +5,27 @@ use std::vec::Vec;
 
 use crate::{
     simd::{LANES, Simd},
-    view::Layout,
+    view::{Layout, count},
 };
+
+/// The length of an axis, and each array's stride along it.
+#[derive(Clone, Copy)]
+pub(crate) struct Axis<const K: usize> {
+    pub(crate) len: usize,
+    pub(crate) steps: [isize; K],
+}
 
 /// `K` arrays of one shape. Axes are merged where memory allows, so that the last one, the *run*, is long.
 #[derive(Clone, Copy)]
 pub(crate) struct Grid<'a, const K: usize> {
     /// The axes before the run.
-    shape: &'a [usize],
-    /// For each array, its strides along these axes.
-    strides: [&'a [isize]; K],
-    /// Length of the run, and each array's stride in it.
-    run: usize,
-    pub(crate) steps: [isize; K],
+    outer: &'a [Axis<K>],
+    pub(crate) run: &'a Axis<K>,
     /// Where each array starts.
     offsets: [usize; K],
     /// The element of the whole that is element 0 here; not 0 in what [`Grid::split_at`] cuts off.
-    pub(crate) first: usize,
+    #[cfg(feature = "rayon")]
+    first: usize,
     /// The number of elements.
     pub(crate) len: usize,
 }
@@ -41,91 +45,73 @@ pub(crate) enum FlatArray<'a> {
     Same(f32),
 }
 
-/// Shape and strides of a [`Grid`] before they are merged; lives in the caller.
+/// The axes of a [`Grid`] before they are merged; lives in the caller.
 pub(crate) struct Axes<const D: usize, const K: usize> {
-    pub(crate) shape: [usize; D],
-    pub(crate) strides: [[isize; D]; K],
-    pub(crate) offsets: [usize; K],
+    pub(crate) all: [Axis<K>; D],
+    /// The last one of those that are merged.
+    run: Axis<K>,
+    offsets: [usize; K],
 }
 
 impl<const D: usize, const K: usize> Axes<D, K> {
-    /// The axes of layouts that have one shape.
+    /// Nothing yet: what is made in place need not be copied to it.
+    pub(crate) const NONE: Self = Self {
+        all: [const { Axis { len: 0, steps: [0; K] } }; D],
+        run: Axis { len: 0, steps: [0; K] },
+        offsets: [0; K],
+    };
+
+    /// Takes in array 0, whose shape is that of all.
     #[inline]
-    pub(crate) fn of(layouts: [&Layout<D>; K]) -> Self {
-        Self {
-            shape: layouts.first().map_or([1; D], |layout| layout.shape),
-            strides: layouts.map(|layout| layout.strides),
-            offsets: layouts.map(|layout| layout.offset),
+    pub(crate) fn set_first(&mut self, layout: &Layout<D>) {
+        for (axis, &len) in self.all.iter_mut().zip(&layout.shape) {
+            axis.len = len;
         }
+        self.set(0, layout);
     }
 
-    /// Of absent arrays.
+    /// Takes in an array, which may have fewer axes.
     #[inline]
-    pub(crate) fn none(shape: [usize; D]) -> Self {
-        Self { shape, strides: [[0; D]; K], offsets: [0; K] }
-    }
-
-    /// Takes in an array.
-    #[inline]
-    pub(crate) fn set(&mut self, k: usize, layout: &Layout<D>) {
-        if let (Some(strides), Some(offset)) = (self.strides.get_mut(k), self.offsets.get_mut(k)) {
-            (*strides, *offset) = (layout.strides, layout.offset);
-        }
-    }
-
-    /// The length of an axis, and each array's stride along it.
-    #[inline]
-    fn axis(&self, axis: usize) -> Option<(usize, [isize; K])> {
-        let strides = self.strides.each_ref().map(|strides| strides.get(axis).copied().unwrap_or(0));
-        Some((*self.shape.get(axis)?, strides))
-    }
-
-    #[inline]
-    fn set_axis(&mut self, axis: usize, extent: usize, strides: [isize; K]) {
-        if let Some(shape) = self.shape.get_mut(axis) {
-            *shape = extent;
-        }
-        for (array, stride) in self.strides.iter_mut().zip(strides) {
-            if let Some(old) = array.get_mut(axis) {
-                *old = stride;
+    pub(crate) fn set<const E: usize>(&mut self, k: usize, layout: &Layout<E>) {
+        for (axis, &stride) in self.all.iter_mut().zip(&layout.strides) {
+            if let Some(step) = axis.steps.get_mut(k) {
+                *step = stride;
             }
         }
+        if let Some(offset) = self.offsets.get_mut(k) {
+            *offset = layout.offset;
+        }
     }
 
-    /// Merges what is contiguous in every array and drops axes of length 1. The order of the elements stays.
-    /// `None` where the number of elements overflows, which takes an empty axis elsewhere.
+    /// Merges what is contiguous in every array of the first `rank` axes, and drops axes of length 1. The order of the elements
+    /// stays. `None` where the number of elements overflows, which takes an empty axis elsewhere.
     #[inline]
     pub(crate) fn merge(&mut self, rank: usize) -> Option<Grid<'_, K>> {
-        let shape = self.shape.get(..rank)?;
-        let len = if shape.contains(&0) { 0 } else { shape.iter().try_fold(1_usize, |len, &n| len.checked_mul(n))? };
+        let axes = self.all.get_mut(..rank)?;
+        let len = count(axes.iter().map(|axis| axis.len))?;
+        let run = &mut self.run;
+        run.len = 1;
         let mut kept = 0;
-        let mut last: Option<(usize, [isize; K])> = None;
-        for axis in 0..rank {
-            let (extent, strides) = self.axis(axis)?;
-            if extent == 1 {
+        for i in 0..rank {
+            let axis = *axes.get(i)?;
+            let follows = |(&outer, &inner): (&isize, &isize)| outer == inner.wrapping_mul(axis.len.cast_signed());
+            if axis.len == 1 {
                 continue;
             }
-            let follows = |outer: &[isize; K]| {
-                outer.iter().zip(&strides).all(|(&outer, &inner)| outer == inner.wrapping_mul(extent.cast_signed()))
-            };
-            let extent = match last {
-                Some((outer, outer_strides)) if follows(&outer_strides) => outer.wrapping_mul(extent),
-                _ => {
-                    kept += 1;
-                    extent
-                }
-            };
-            self.set_axis(kept - 1, extent, strides);
-            last = Some((extent, strides));
+            let mut len = axis.len;
+            if run.steps.iter().zip(&axis.steps).all(follows) {
+                len = len.wrapping_mul(run.len);
+            } else if run.len != 1 {
+                *axes.get_mut(kept)? = *run;
+                kept += 1;
+            }
+            *run = Axis { len, ..axis };
         }
-        let shape = self.shape.get(..kept)?;
-        let (run, shape) = shape.split_last().map_or((1, shape), |(&run, shape)| (run, shape));
         Some(Grid {
-            shape,
-            strides: self.strides.each_ref().map(|strides| strides.get(..shape.len()).unwrap_or(&[])),
+            outer: axes.get(..kept)?,
             run,
-            steps: self.strides.each_ref().map(|strides| strides.get(shape.len()).copied().unwrap_or(0)),
             offsets: self.offsets,
+            #[cfg(feature = "rayon")]
             first: 0,
             len,
         })
@@ -136,20 +122,29 @@ impl<const K: usize> Grid<'_, K> {
     /// The run of element 0, for a first [`Grid::seek`].
     #[inline(always)]
     pub(crate) fn start(&self) -> Run<K> {
-        if self.first == 0 { Run { first: 0, len: self.run, bases: self.offsets } } else { self.find(0) }
+        if self.first() == 0 { Run { first: 0, len: self.run.len, bases: self.offsets } } else { self.find(0) }
+    }
+
+    /// The element of the whole that is element 0 here: without threads there are no parts.
+    #[inline(always)]
+    pub(crate) const fn first(&self) -> usize {
+        #[cfg(feature = "rayon")]
+        return self.first;
+        #[cfg(not(feature = "rayon"))]
+        0
     }
 
     /// Whether all elements are in one run, in which each array is contiguous or a single number.
     #[inline]
     pub(crate) fn is_flat(&self) -> bool {
-        self.shape.is_empty() && self.steps.iter().all(|&step| step == 0 || step == 1)
+        self.outer.is_empty() && self.run.steps.iter().all(|&step| step == 0 || step == 1)
     }
 
     /// Array `k` of a flat grid.
     #[inline]
     pub(crate) fn flat<'d>(&self, k: usize, data: &'d [f32]) -> FlatArray<'d> {
         let from = data.get(self.offset(&self.start(), k, 0)..).unwrap_or(&[]);
-        match (self.steps[k], from.first()) {
+        match (self.step(k), from.first()) {
             (0, Some(&x)) => FlatArray::Same(x),
             _ => FlatArray::Run(from.get(..self.len).unwrap_or(&[])),
         }
@@ -176,7 +171,7 @@ impl<const K: usize> Grid<'_, K> {
     /// The stride of array `k` in a run. An index out of range, which there is none of, must not panic.
     #[inline(always)]
     pub(crate) fn step(&self, k: usize) -> isize {
-        self.steps.get(k).copied().unwrap_or(0)
+        self.run.steps.get(k).copied().unwrap_or(0)
     }
 
     /// Where array `k` has element `i`, which must be inside of `run`.
@@ -190,22 +185,23 @@ impl<const K: usize> Grid<'_, K> {
     /// The run with element `i`. Views are checked, so that no index wraps on the way to an element.
     #[inline(never)]
     fn find(&self, i: usize) -> Run<K> {
-        let mut number = self.first.wrapping_add(i).checked_div(self.run).unwrap_or(0);
-        let first = number.wrapping_mul(self.run).wrapping_sub(self.first);
-        let mut run = Run { first, len: self.run, bases: self.offsets };
-        for (axis, &extent) in self.shape.iter().enumerate().rev() {
-            let index = number.checked_rem(extent).unwrap_or(0).cast_signed();
-            number = number.checked_div(extent).unwrap_or(0);
-            for (base, strides) in run.bases.iter_mut().zip(self.strides) {
-                let stride = strides.get(axis).copied().unwrap_or(0);
-                *base = base.wrapping_add_signed(index.wrapping_mul(stride));
+        let len = self.run.len;
+        let mut number = self.first().wrapping_add(i).checked_div(len).unwrap_or(0);
+        let first = number.wrapping_mul(len).wrapping_sub(self.first());
+        let mut run = Run { first, len, bases: self.offsets };
+        for axis in self.outer.iter().rev() {
+            let rest = number.checked_div(axis.len).unwrap_or(0);
+            let index = number.wrapping_sub(rest.wrapping_mul(axis.len)).cast_signed();
+            number = rest;
+            for (base, step) in run.bases.iter_mut().zip(&axis.steps) {
+                *base = base.wrapping_add_signed(index.wrapping_mul(*step));
             }
         }
         run
     }
 
     /// The elements `i .. i + count` of array `k`, whose memory is `data`, each moved by `shift`; `pad` in the lanes
-    /// from `count` on.
+    /// from `count` on. A single lane is there already: who begins with an item [seeks](Grid::seek) it, once for all arrays.
     #[expect(clippy::too_many_arguments, reason = "one place that knows every layout, for every array")]
     #[inline(always)]
     pub(crate) fn load<S: Simd>(
@@ -219,7 +215,7 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         pad: f32,
     ) -> S::F {
-        let whole = self.seek(run, i) >= count;
+        let whole = S::N == 1 || self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
         if S::N == 1 {
             return s.load_part(data.get(offset..).unwrap_or(&[]), pad);
@@ -271,7 +267,8 @@ impl<const K: usize> Grid<'_, K> {
         })
     }
 
-    /// Writes the first `count` lanes to the elements `i .. i + count` of array `k`, whose memory is `data`.
+    /// Writes the first `count` lanes to the elements `i .. i + count` of array `k`, whose memory is `data`; as for [`Grid::load`],
+    /// a single lane is there already.
     #[expect(clippy::too_many_arguments, reason = "as for `load`")]
     #[inline(always)]
     pub(crate) fn store<S: Simd>(
@@ -285,7 +282,7 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         x: S::F,
     ) {
-        let whole = self.seek(run, i) >= count;
+        let whole = S::N == 1 || self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
         if S::N == 1 {
             return s.store_part(x, data.get_mut(offset..).unwrap_or(&mut []));
@@ -318,7 +315,7 @@ impl<const K: usize> Grid<'_, K> {
 
 /// What it takes to share the elements out among threads: see [`super::parallel`].
 #[cfg(feature = "rayon")]
-impl<'a, const K: usize> Grid<'a, K> {
+impl<const K: usize> Grid<'_, K> {
     /// The elements before `middle`, and the others.
     pub(crate) fn split_at(self, middle: usize) -> (Self, Self) {
         let rest = self.len.saturating_sub(middle);
@@ -344,8 +341,7 @@ impl<'a, const K: usize> Grid<'a, K> {
     /// Whether the elements of array `k` follow each other in memory, each before the next one, and so does all that is at
     /// most `reach` behind it: each stride exceeds the reach of the shorter ones.
     pub(crate) fn is_ascending(&self, k: usize, reach: usize) -> bool {
-        let outer = self.strides.get(k).copied().unwrap_or(&[]);
-        let axes = self.shape.iter().copied().zip(outer.iter().copied()).chain([(self.run, self.step(k))]);
+        let axes = self.outer.iter().chain([self.run]).map(|axis| (axis.len, axis.steps.get(k).copied().unwrap_or(0)));
         let mut reach = reach;
         axes.rev().filter(|&(extent, _)| extent > 1).all(|(extent, stride)| {
             let ascends = usize::try_from(stride).is_ok_and(|stride| stride > reach);
@@ -361,39 +357,39 @@ impl<'a, const K: usize> Grid<'a, K> {
             let run = self.find(i);
             (i, self.offset(&run, k, i))
         };
-        (self.step(k) == 1 && self.run > 0).then_some(((0..self.len).step_by(self.run.max(1)).map(start), self.run))
+        let len = self.run.len;
+        (self.step(k) == 1 && len > 0).then_some(((0..self.len).step_by(len.max(1)).map(start), len))
     }
 
-    /// Strides along the outer axes of an array without gaps.
-    pub(crate) fn row_major(&self) -> Vec<isize> {
-        let mut stride = self.run.cast_signed();
-        let mut strides: Vec<_> = self
-            .shape
-            .iter()
-            .rev()
-            .map(|&extent| {
-                let inner = stride;
-                stride = stride.wrapping_mul(extent.cast_signed());
-                inner
-            })
-            .collect();
-        strides.reverse();
-        strides
+    /// A copy of the axes, for [`Grid::pack`].
+    pub(crate) fn axes(&self) -> (Vec<Axis<K>>, Axis<K>) {
+        (self.outer.to_vec(), *self.run)
     }
 
-    /// The array `k` has element 0 at the start of its memory now, and all others right behind it. The strides are those of
-    /// [`Grid::row_major`].
-    pub(crate) fn pack<'s>(self, k: usize, strides: &'s [isize]) -> Grid<'s, K>
-    where
-        'a: 's,
-    {
-        let mut packed: Grid<'s, K> = self;
-        if let (Some(outer), Some(step), Some(offset)) =
-            (packed.strides.get_mut(k), packed.steps.get_mut(k), packed.offsets.get_mut(k))
-        {
-            (*outer, *step, *offset) = (strides, 1, 0_usize.wrapping_sub(self.first));
+    /// The `arrays` have element 0 at the start of their memory now, and all others right behind it. The axes are those of
+    /// [`Grid::axes`].
+    pub(crate) fn pack(
+        self,
+        arrays: impl Iterator<Item = usize> + Clone,
+        (outer, run): &mut (Vec<Axis<K>>, Axis<K>),
+    ) -> Grid<'_, K> {
+        let Self { mut offsets, first, len, .. } = self;
+        let set = |axis: &mut Axis<K>, stride: usize| {
+            for k in arrays.clone() {
+                if let Some(step) = axis.steps.get_mut(k) {
+                    *step = stride.cast_signed();
+                }
+            }
+            stride.wrapping_mul(axis.len)
+        };
+        let stride = set(run, 1);
+        outer.iter_mut().rev().fold(stride, |stride, axis| set(axis, stride));
+        for k in arrays {
+            if let Some(offset) = offsets.get_mut(k) {
+                *offset = 0_usize.wrapping_sub(first);
+            }
         }
-        packed
+        Grid { outer, run, offsets, first, len }
     }
 }
 

@@ -2,7 +2,7 @@
 //! crates call it.
 
 use super::{
-    classes::{ClassCrossEntropy, NegativeLogLikelihood},
+    classes::{ClassKernel, CrossEntropy, NegativeLogLikelihood},
     elements::{self, Binary, Derive, Map},
     pass::{BACKWARD, Backward, FORWARD, Forward},
     probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
@@ -35,12 +35,12 @@ macro_rules! instances {
 }
 
 instances! {
-    ClassCrossEntropy<'_, Forward<'_>, FORWARD, false>: run;
-    ClassCrossEntropy<'_, Forward<'_>, FORWARD, true>: run;
-    ClassCrossEntropy<'_, Backward<'_>, BACKWARD, false>: run_rows;
-    ClassCrossEntropy<'_, Backward<'_>, BACKWARD, true>: run_rows;
-    NegativeLogLikelihood<'_, Forward<'_>, FORWARD>: run;
-    NegativeLogLikelihood<'_, Backward<'_>, BACKWARD>: run_rows;
+    ClassKernel<'_, Forward<'_>, CrossEntropy<false>, FORWARD>: run;
+    ClassKernel<'_, Forward<'_>, CrossEntropy<true>, FORWARD>: run;
+    ClassKernel<'_, Backward<'_>, CrossEntropy<false>, BACKWARD>: run_rows;
+    ClassKernel<'_, Backward<'_>, CrossEntropy<true>, BACKWARD>: run_rows;
+    ClassKernel<'_, Forward<'_>, NegativeLogLikelihood, FORWARD>: run;
+    ClassKernel<'_, Backward<'_>, NegativeLogLikelihood, BACKWARD>: run_rows;
     ProbabilityCrossEntropy<'_, Forward<'_>, FORWARD>: run;
     ProbabilityCrossEntropy<'_, Backward<'_>, BACKWARD>: run_rows;
     ProbabilityGradient<'_, BACKWARD>: run_rows;

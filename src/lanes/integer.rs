@@ -4,6 +4,8 @@
 //! `2^y = 2^n 2^f` for `y = x log2 e` in fixed point, with 32 bits behind the point: the whole of it is rounded once, at the
 //! end. Errors are in ULP over all 2^32 inputs, as in [`super::math`].
 
+use crate::simd::order;
+
 /// log2 e · 2^31.
 const LOG2_E: u32 = 0xb8aa_3b29;
 /// `2^(j / 16) · 2^31`.
@@ -220,6 +222,27 @@ pub(crate) fn ln_1p(x: u32) -> u32 {
     let fixed = u64::from(k) * LN_2 + u64::from(f - high(f, log_1p_rest(f)));
     let shift = fixed.leading_zeros();
     float(31 - shift.cast_signed(), (fixed << (shift & 63) >> 32) as u32)
+}
+
+/// The largest of some floats, as a number in their order; +0 for any zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Max(i32);
+
+impl Max {
+    pub(crate) const fn new() -> Self {
+        Self(order(INFINITY | SIGN))
+    }
+
+    /// A NaN is the largest or none: the sum of the exponentials has it all the same.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, x: u32) {
+        self.0 = self.0.max(order(x));
+    }
+
+    #[inline(always)]
+    pub(crate) const fn value(self) -> u32 {
+        order(self.0.cast_unsigned()).cast_unsigned()
+    }
 }
 
 /// A sum of exponentials in integers: a number of 64 bits, relative to the largest of them.

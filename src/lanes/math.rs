@@ -36,14 +36,14 @@ const fn power_of_two(n: i32) -> f32 {
     f32::from_bits((127 + n).cast_unsigned() << 23)
 }
 
-/// The polynomial with these coefficients, the leading one first, by Horner's rule.
-#[inline(always)]
-fn polynomial<S: Ops, const N: usize>(s: S, x: S::F, leading: f32, others: [f32; N]) -> S::F {
-    let mut y = s.splat(leading);
-    for c in others {
-        y = s.mul_add(y, x, s.splat(c));
-    }
-    y
+/// The polynomial with these coefficients, the leading one first, by Horner's rule. Written out, since firmware that has to be
+/// small would have a loop, and its coefficients on the stack.
+macro_rules! polynomial {
+    ($s:ident, $x:ident, $leading:literal, [$($c:literal),*]) => {{
+        let y = $s.splat($leading);
+        $(let y = $s.mul_add(y, $x, $s.splat($c));)*
+        y
+    }};
 }
 
 /// Splits `x = n ln 2 + r` with an integer `n` and |r| <= ln 2 / 2, and returns `(t, n, r)`. The lowest nine bits of `t`
@@ -73,7 +73,7 @@ fn reduce<S: Ops>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F) {
 #[inline(always)]
 fn exp_parts<S: Ops>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
     let (t, r) = reduce(s, x, bias, true);
-    let q = polynomial(s, r, 1.383_073_7e-3, [8.368_759e-3, 4.166_723_8e-2, 0.166_665_24, 0.500_000_06]);
+    let q = polynomial!(s, r, 1.383_073_7e-3, [8.368_759e-3, 4.166_723_8e-2, 0.166_665_24, 0.500_000_06]);
     (t, s.mul_add(s.mul(r, r), q, r))
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
 #[inline(always)]
 pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
     let (t, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
-    let p = polynomial(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
+    let p = polynomial!(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
     (p, scale(s, t))
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn exponential<S: Ops>(s: S, d: S::F) -> S::F {
 fn ln_reduced<S: Ops>(s: S, k: S::F, f: S::F, small: S::F) -> S::F {
     let w = s.div(f, s.add(f, s.splat(2.0)));
     let v = s.mul(w, w);
-    let r = polynomial(s, v, 0.298_708_44, [0.399_775_83, 0.666_667_76]);
+    let r = polynomial!(s, v, 0.298_708_44, [0.399_775_83, 0.666_667_76]);
     let rest = s.mul_add(k, s.splat(LN2_LOW), small);
     let rest = s.neg_mul_add(w, s.neg_mul_add(v, r, f), rest);
     let high = s.mul(k, s.splat(LN2_HIGH));

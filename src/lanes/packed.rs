@@ -87,7 +87,7 @@ impl Layout for Packed {
             }
             return;
         }
-        let (array, step) = (out.array, rows.grid.steps.get(out.array).map_or(0, |step| step.cast_unsigned()));
+        let (array, step) = (out.array, rows.grid.step(out.array).cast_unsigned());
         let adjacent = step == classes && rows.grid.seek(run, i) >= count;
         let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
         if classes == 2 && adjacent && count == S::N {
@@ -145,7 +145,7 @@ impl Packed {
         count: usize,
         number: usize,
     ) {
-        let step = rows.grid.steps[0].cast_unsigned();
+        let step = rows.grid.step(0).cast_unsigned();
         if rows.grid.seek(run, i) >= S::N && count == S::N {
             let from = x.get(rows.grid.offset(run, 0, i)..).unwrap_or(&[]);
             if rows.classes == 2

@@ -89,7 +89,7 @@ pub(crate) struct Rows<'a, const K: usize> {
     pub(crate) classes: usize,
     /// The distance of neighbouring classes.
     pub(crate) stride: isize,
-    pub(crate) cross: Cross<'a>,
+    pub(crate) cross: &'a Cross<'a>,
 }
 
 /// The coefficients `q_c = w_c (keep t_c + floor)` of a weighted sum that is taken along with the exponentials: the
@@ -222,22 +222,44 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     mut cross: impl FnMut(usize, O::F) -> (O::F, O::F),
 ) {
     let mut tile_max = o.splat(f32::NEG_INFINITY);
-    for class in start..start.wrapping_add(len) {
-        tile_max = o.max(tile_max, rows.load(class));
+    let mut top = integer::Max::new();
+    for at in 0..len {
+        let x = rows.load(start.wrapping_add(at));
+        if O::INTEGER {
+            o.map_bits(
+                x,
+                #[inline(always)]
+                |x| {
+                    top.add(x);
+                    x
+                },
+            );
+        } else {
+            tile_max = o.max(tile_max, x);
+        }
+    }
+    if O::INTEGER {
+        tile_max = o.map_bits(
+            tile_max,
+            #[inline(always)]
+            |_| top.value(),
+        );
     }
     let reference = state.enter::<O, CROSS>(o, start, tile_max);
     let zero = o.splat(0.0);
     let (mut sum, mut weighted) = ([zero; LANES], [(zero, zero); LANES]);
-    // How many are below the reference, negative.
-    let mut below = o.int(0);
+    // How many are equal to the reference: all but those below it.
+    let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
-    for class in start..start.wrapping_add(len) {
+    for at in 0..len {
+        let class = start.wrapping_add(at);
         let x = rows.load(class);
         let d = o.sub(x, reference);
-        let lane = class % LANES;
+        // Tiles are whole blocks.
+        let lane = at % LANES;
         if O::INTEGER {
             // Integers need no lanes.
-            below = o.int_add(below, o.shr::<31>(o.bits(d)));
+            ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
             o.map_bits(
                 d,
                 #[inline(always)]
@@ -248,7 +270,7 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
             );
         } else {
             let term = Term::new(o, d);
-            below = o.int_add(below, term.below);
+            ties = o.int_add(ties, term.below);
             rows.take(class, x, term);
             sum[lane] = term.add_to(o, sum[lane]);
         }
@@ -257,15 +279,17 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
             weighted[lane] = (o.add(a, c), o.add(b, d));
         }
     }
-    let used = len.min(LANES);
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half.min(used.saturating_sub(half)) {
-            let (lane, other) = (lane % LANES, (lane + half) % LANES);
-            sum[lane] = o.add(sum[lane], sum[other]);
-            if CROSS {
-                let ((a, b), (c, d)) = (weighted[lane], weighted[other]);
-                weighted[lane] = (o.add(a, c), o.add(b, d));
-            }
+    // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
+    let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
+    // From the last lane on, each goes to the one without its highest bit: level by level.
+    for lane in (1..used).rev() {
+        let to = (lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros())) % LANES;
+        if !O::INTEGER {
+            sum[to] = o.add(sum[to], sum[lane]);
+        }
+        if CROSS {
+            let ((a, b), (c, d)) = (weighted[to], weighted[lane]);
+            weighted[to] = (o.add(a, c), o.add(b, d));
         }
     }
     let (cross, mass) = weighted[0];
@@ -279,8 +303,7 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
         sum[0]
     };
     let sums = Sums { sum, cross, mass };
-    let ties = o.add(o.splat(small_count(len)), o.to_float(below));
-    state.leave::<O, CROSS>(o, sums, ties);
+    state.leave::<O, CROSS>(o, sums, o.to_float(ties));
 }
 
 /// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.
@@ -388,7 +411,7 @@ pub(crate) trait Layout {
 
     /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With `CROSS`
     /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes. With a map
-    /// of exponentials, [`Layout::write`] of these rows may follow.
+    /// of exponentials, [`Layout::write`] of these rows may follow. A single lane is at its row already: see [`Grid::load`].
     #[expect(clippy::too_many_arguments, reason = "what rows, in what memory, and which of them")]
     fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
         &mut self,
@@ -521,7 +544,9 @@ impl<const K: usize> Rows<'_, K> {
             #[inline(always)]
             |l: usize, class: usize| {
                 let i = i.wrapping_add(l);
-                self.grid.seek(run, i);
+                if S::N > 1 {
+                    self.grid.seek(run, i);
+                }
                 let shift = self.stride.wrapping_mul(class.cast_signed());
                 let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
                 if class == IGNORED { 0.0 } else { x.get(at).copied().unwrap_or(0.0) }
@@ -540,7 +565,7 @@ impl<const K: usize> Rows<'_, K> {
     pub(crate) fn way(&self) -> Way {
         if self.stride == 1 {
             if self.classes < SHORT && self.grid.len > 1 { Way::Packed } else { Way::Rows }
-        } else if self.grid.steps[0] == 1 {
+        } else if self.grid.step(0) == 1 {
             Way::Columns
         } else {
             Way::Strided
@@ -677,6 +702,13 @@ impl<T, F: FnMut() -> T> Kernel for Step<F> {
 #[inline(always)]
 pub(crate) fn small_count(count: usize) -> f32 {
     count as f32
+}
+
+/// The same as an integer.
+#[expect(clippy::cast_possible_truncation, reason = "a tile has few classes")]
+#[inline(always)]
+const fn small_int(count: usize) -> i32 {
+    count.cast_signed() as i32
 }
 
 /// Names a closure, which may have attributes only as an argument.

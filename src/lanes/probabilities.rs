@@ -87,6 +87,7 @@ impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
 impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<'_, '_, L, P, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
+        self.rows.grid.seek(&mut self.run, i);
         if self.rows.classes == 0 {
             // Without classes there is nothing to lose.
             self.store(s, i, count, s.splat(0.0));
@@ -138,6 +139,7 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
         let (mut layout, mut run) = (L::new(), rows.grid.start());
         for i in (0..rows.grid.len).step_by(S::N) {
             let count = S::N.min(rows.grid.len - i);
+            rows.grid.seek(&mut run, i);
             let partition =
                 layout.partition::<S, TargetGradient, false, K>(s, &rows, &mut memory, &mut run, i, count, &[]);
             let log_others = partition.log_others(s);

@@ -41,7 +41,7 @@ impl Kernel for Softmax<'_> {
 
 impl<'a> Softmax<'a> {
     pub(crate) fn rows(&self) -> Rows<'a, 2> {
-        Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: Cross::NONE }
+        Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: &Cross::NONE }
     }
 }
 
@@ -77,6 +77,7 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
                 continue;
             }
             let count = S::N.min(left);
+            rows.grid.seek(&mut run, i);
             let partition = layout.partition::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
             let row = M::coefficients(s, &partition);
             layout.write_all::<S, S, M, 2>(s, s, &rows, &mut out, &mut run, i, count, &row, None);
@@ -213,6 +214,7 @@ impl Reduce<'_> {
         if count == 0 {
             return (s.splat(pad), 0);
         }
+        self.grid.seek(run, i);
         (self.grid.load(s, run, 0, self.data, i, count, 0, pad), count)
     }
 }

@@ -10,13 +10,13 @@ use crate::{
 /// `j + 8`, then `+ 4`, `+ 2`, `+ 1`. Lanes from `count` on are taken as neutral.
 ///
 /// The lanes come in bit-reversed order, in which each value can be combined as soon as its partner is there: at
-/// most five values are alive, however many lanes there are. `count` must not exceed 16.
+/// most five values are alive, however many lanes there are. `join` adds the first value to the second. `count` must not exceed 16.
 #[inline(always)]
 pub(crate) fn tree<T: Copy>(
     count: usize,
     neutral: T,
     mut lane: impl FnMut(usize) -> T,
-    mut join: impl FnMut(T, T) -> T,
+    mut join: impl FnMut(&T, &mut T),
 ) -> T {
     let levels = usize::BITS - count.saturating_sub(1).leading_zeros();
     // `pending[l]` waits for its partner at level `l`, as the digits of a binary counter do.
@@ -31,7 +31,7 @@ pub(crate) fn tree<T: Copy>(
                 *waiting = value;
                 break;
             }
-            value = join(*waiting, value);
+            join(waiting, &mut value);
             carry >>= 1;
         }
     }
@@ -63,7 +63,8 @@ pub(crate) fn in_lanes<S: Simd, T: Copy, B: Copy>(
                 last(&mut value, lane);
                 value
             },
-            join,
+            #[inline(always)]
+            |a, b| *b = join(*a, *b),
         );
     }
     let mut values = [neutral; 4];
@@ -157,38 +158,44 @@ pub(crate) trait Items<S: Simd> {
 #[inline(always)]
 pub(crate) fn total<S: Simd>(s: S, len: usize, tile: usize, unit: bool, items: &mut impl Items<S>) -> Total {
     let mut total = Total::default();
-    for start in (0..len).step_by(tile) {
+    let mut start = 0;
+    while start < len {
         let count = tile.min(len - start);
-        let (loss, weight) =
-            if S::N == 1 { by_lanes(s, start, count, unit, items) } else { by_vectors(s, start, count, unit, items) };
-        total = total.merge(Total { loss: loss.total(s, count), weight: weight.total(s, count) });
+        total.add(&if S::N == 1 {
+            by_lanes(s, start, count, unit, items)
+        } else {
+            let (loss, weight) = by_vectors(s, start, count, unit, items);
+            Total { loss: loss.total(s, count), weight: weight.total(s, count) }
+        });
+        start += count;
     }
     total
 }
 
-/// Losses and weights of one virtual lane, or of a vector of them.
-type Pair<F> = (LaneSums<F>, LaneSums<F>);
-
 /// One tile of [`total`], a lane after the other, so that few values are alive.
 #[inline(always)]
-fn by_lanes<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut impl Items<S>) -> Pair<S::F> {
-    let none = (LaneSums::new(s), LaneSums::new(s));
+fn by_lanes<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut impl Items<S>) -> Total {
     tree(
         count.min(LANES),
-        none,
+        Total::default(),
         #[inline(always)]
         |lane| {
-            let mut sums = none;
-            for i in (lane..count).step_by(LANES) {
+            let mut sums = (LaneSums::new(s), LaneSums::new(s));
+            let mut i = lane;
+            while i < count {
                 let (loss, weight) = items.one(s, start.wrapping_add(i), 1);
                 add_pair(s, &mut sums, unit, loss, weight);
+                i += LANES;
             }
-            sums
+            Total { loss: sums.0.total(s, 1), weight: sums.1.total(s, 1) }
         },
         #[inline(always)]
-        |a, b| merge_pairs(s, a, b),
+        |a, b| b.add(a),
     )
 }
+
+/// Losses and weights of a vector of lanes.
+type Pair<F> = (LaneSums<F>, LaneSums<F>);
 
 /// One tile of [`total`], a vector after the other.
 #[inline(always)]

@@ -20,11 +20,16 @@ impl<'a, const D: usize> Gradient<'a, D> {
         Self { input: None, gradient: input }
     }
 
-    /// The layouts of input and gradient.
+    /// The layout of the input.
     #[inline]
-    pub(crate) fn layouts(&self) -> [Layout<D>; 2] {
-        let gradient = *self.gradient.layout();
-        [self.input.map_or(gradient, |input| *input.layout()), gradient]
+    pub(crate) fn input(&self) -> &Layout<D> {
+        self.input.as_ref().map_or(self.layout(), View::layout)
+    }
+
+    /// The layout of the gradient.
+    #[inline]
+    pub(crate) const fn layout(&self) -> &Layout<D> {
+        self.gradient.layout()
     }
 
     /// The memory of the input, if it has its own, and of the gradient.

@@ -11,7 +11,7 @@ use crate::{
     error::Argument,
     lanes::{
         elements::{
-            BACKWARD, Binary, BinaryLoss, Data, Derivative, Derive, FORWARD, GRADIENT, INPUT, Inputs, UPSTREAM,
+            BACKWARD, Binary, BinaryLoss, Data, Derivative, Derive, FORWARD, GRADIENT, INPUT, Inputs, TARGET, UPSTREAM,
         },
         gradient::Upstream,
         grid::{Axes, Grid},
@@ -41,7 +41,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         for<'k> Binary<'k, L, FORWARD>: Compiled<Output = Option<Total>>,
     {
-        let mut axes = Axes::<D, FORWARD>::none(input.shape());
+        let mut axes = Axes::<D, FORWARD>::NONE;
+        axes.set_first(input.layout());
         self.set(&mut axes, input.layout(), out.as_ref())?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let out = out.map(|out| out.into_parts().0);
@@ -64,7 +65,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         for<'k> Binary<'k, L, BACKWARD>: Compiled<Output = Option<Total>>,
     {
-        let mut axes = Axes::<D, BACKWARD>::none(self.target.shape());
+        let mut axes = Axes::<D, BACKWARD>::NONE;
+        axes.set_first(gradient.input());
         let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, out.as_ref())?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let upstream = match of {
@@ -90,7 +92,8 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         for<'k> Derive<'k, V>: Compiled<Output = ()>,
     {
-        let mut axes = Axes::<D, BACKWARD>::none(self.target.shape());
+        let mut axes = Axes::<D, BACKWARD>::NONE;
+        axes.set_first(gradient.input());
         let (mut inputs, upstream) = self.set_backward(&mut axes, &gradient, of, None)?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let (input, gradient) = gradient.into_data();
@@ -109,13 +112,12 @@ impl<'a, const D: usize> Arguments<'a, D> {
         out: Option<&ViewMut<'_, f32, D>>,
     ) -> Result<(), Error> {
         let arrays = [
-            (Argument::Input, Some(input)),
             (Argument::Target, Some(self.target.layout())),
             (Argument::Weight, self.weight.as_ref().map(View::layout)),
             (Argument::PosWeight, self.pos_weight.as_ref().map(View::layout)),
             (Argument::Output, out.map(ViewMut::layout)),
         ];
-        for (k, (argument, layout)) in arrays.into_iter().enumerate() {
+        for (k, (argument, layout)) in (TARGET..).zip(arrays) {
             if let Some(layout) = layout {
                 check(argument, &layout.shape, &input.shape)?;
                 axes.set(k, layout);
@@ -136,10 +138,9 @@ impl<'a, const D: usize> Arguments<'a, D> {
     where
         'a: 't,
     {
-        let [input, gradient] = gradient.layouts();
-        axes.shape = input.shape;
-        self.set(axes, &input, out)?;
-        axes.set(GRADIENT, &gradient);
+        let input = gradient.input();
+        self.set(axes, input, out)?;
+        axes.set(GRADIENT, gradient.layout());
         let upstream = match of {
             Of::Each(upstream) => {
                 check(Argument::Upstream, &upstream.shape(), &input.shape)?;

@@ -1,5 +1,7 @@
 //! Cross entropy of logits with class indices or class probabilities.
 
+use core::marker::PhantomData;
+
 use super::{
     Target,
     backward::{Gradient, Of, inverse, row_gradients},
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     Backend, Error, Total, View, ViewMut,
     lanes::{
-        classes::{ClassCrossEntropy, ClassKernel, ClassTargets},
+        classes::{ClassKernel, ClassTargets, CrossEntropy},
         gradient::Upstream,
         partition::{Cross, Probabilities, Rows},
         pass::{BACKWARD, FORWARD, Forward, Pass},
@@ -211,15 +213,14 @@ impl<'a> CrossEntropyLoss<'a> {
         grad: ViewMut<'_, f32, D>,
     ) -> Result<(), Error> {
         let gradient = Gradient::new(logits, grad)?;
-        let [layout, gradient_layout] = gradient.layouts();
-        let mut axes = RowAxes::new(&layout)?;
-        let gradient_stride = axes.set_gradient(&gradient_layout);
+        let mut axes = RowAxes::<D, BACKWARD>::NONE;
+        axes.set_input(gradient.input());
+        let gradient_stride = axes.set_gradient(gradient.layout());
         let upstream = Upstream::Each(axes.set_upstream(upstream)?);
-        let (classes, stride) = (axes.classes, axes.stride);
-        let cross = self.coefficients(classes)?;
+        let cross = self.coefficients(axes.classes)?;
         let cross = Cross { floor: cross.keep, ..cross };
-        let rows = Rows { grid: axes.grid()?, classes, stride, cross };
-        if classes == 0 {
+        let rows = axes.rows(&cross)?;
+        if rows.classes == 0 {
             // Nothing to write, for any number of rows, since these need no memory.
             return Ok(());
         }
@@ -235,7 +236,8 @@ impl<'a> CrossEntropyLoss<'a> {
         target: View<'_, T, E>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let mut axes = RowAxes::<D, FORWARD>::new(logits.layout())?;
+        let mut axes = RowAxes::<D, FORWARD>::NONE;
+        axes.set_input(logits.layout());
         T::with(
             target.data(),
             axes.classes,
@@ -243,7 +245,8 @@ impl<'a> CrossEntropyLoss<'a> {
             #[inline(always)]
             |targets| {
                 let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
-                let rows = self.rows(&mut axes, targets)?;
+                let cross = self.cross(&axes, targets)?;
+                let rows = axes.rows(&cross)?;
                 self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
             },
         )
@@ -257,21 +260,22 @@ impl<'a> CrossEntropyLoss<'a> {
         of: Of<'_, R>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let [layout, gradient_layout] = gradient.layouts();
-        let mut axes = RowAxes::<D, BACKWARD>::new(&layout)?;
+        let mut axes = RowAxes::<D, BACKWARD>::NONE;
+        axes.set_input(gradient.input());
         T::with(
             target.data(),
             axes.classes,
             self.ignored(),
             #[inline(always)]
             |targets| {
-                let out = self.set(&mut axes, &layout, targets, target, out)?;
-                let gradient_stride = axes.set_gradient(&gradient_layout);
+                let out = self.set(&mut axes, gradient.input(), targets, target, out)?;
+                let gradient_stride = axes.set_gradient(gradient.layout());
                 let upstream = match of {
                     Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
                     Of::Sum | Of::Mean => Upstream::Same(1.0),
                 };
-                let rows = self.rows(&mut axes, targets)?;
+                let cross = self.cross(&axes, targets)?;
+                let rows = axes.rows(&cross)?;
                 let pass = backward(gradient, gradient_stride, upstream);
                 self.compute(rows, targets, out, pass, |pass, denominator| {
                     if matches!(of, Of::Mean) {
@@ -291,6 +295,26 @@ impl<'a> CrossEntropyLoss<'a> {
         }
         let floor = if classes == 0 || smoothing == 0.0 { 0.0 } else { smoothing / classes as f32 };
         Ok(Cross { weight: check_weight(self.weight, classes)?, target: None, keep: 1.0 - smoothing, floor })
+    }
+
+    /// The same with the targets, where these are probabilities.
+    #[inline]
+    fn cross<'t, const D: usize, const K: usize>(
+        self,
+        axes: &RowAxes<D, K>,
+        targets: Targets<'t>,
+    ) -> Result<Cross<'t>, Error>
+    where
+        'a: 't,
+    {
+        let mut cross: Cross<'t> = self.coefficients(axes.classes)?;
+        if let Targets::Probabilities(data) = targets {
+            if matches!(self.ignore, Ignore::Index(_)) {
+                return Err(Error::IgnoreIndexWithProbabilities);
+            }
+            cross.target = Some(Probabilities { data, stride: axes.target_stride });
+        }
+        Ok(cross)
     }
 
     /// The ignored class index.
@@ -325,28 +349,6 @@ impl<'a> CrossEntropyLoss<'a> {
         axes.set_out(out)
     }
 
-    /// The rows, with all that their losses need.
-    #[inline]
-    fn rows<'t, const D: usize, const K: usize>(
-        self,
-        axes: &'t mut RowAxes<D, K>,
-        targets: Targets<'t>,
-    ) -> Result<Rows<'t, K>, Error>
-    where
-        'a: 't,
-    {
-        let (classes, stride, target_stride) = (axes.classes, axes.stride, axes.target_stride);
-        let mut cross: Cross<'t> = self.coefficients(classes)?;
-        let grid = axes.grid()?;
-        if let Targets::Probabilities(data) = targets {
-            if matches!(self.ignore, Ignore::Index(_)) {
-                return Err(Error::IgnoreIndexWithProbabilities);
-            }
-            cross.target = Some(Probabilities { data, stride: target_stride });
-        }
-        Ok(Rows { grid, classes, stride, cross })
-    }
-
     /// The part that does not depend on ranks and element types. `with_denominator` gets the denominator of the mean.
     #[inline(always)]
     fn compute<P: Pass, const K: usize>(
@@ -358,8 +360,8 @@ impl<'a> CrossEntropyLoss<'a> {
         with_denominator: impl FnOnce(&mut P, f32),
     ) -> Result<Total, Error>
     where
-        for<'k> ClassCrossEntropy<'k, P, K, false>: Compiled<Output = Result<Total, Error>>,
-        for<'k> ClassCrossEntropy<'k, P, K, true>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassKernel<'k, P, CrossEntropy<false>, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassKernel<'k, P, CrossEntropy<true>, K>: Compiled<Output = Result<Total, Error>>,
         for<'k> ProbabilityCrossEntropy<'k, P, K>: Compiled<Output = Total>,
     {
         match targets {
@@ -368,12 +370,12 @@ impl<'a> CrossEntropyLoss<'a> {
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(&rows)?);
                 }
-                let smoothing = rows.cross.floor > 0.0;
-                let kernel = ClassKernel { rows, targets, out, pass };
-                if smoothing {
-                    self.backend().run(ClassCrossEntropy::<_, K, true>(kernel))
+                if self.label_smoothing > 0.0 {
+                    let loss = PhantomData::<CrossEntropy<true>>;
+                    self.backend().run(ClassKernel { rows, targets, out, pass, loss })
                 } else {
-                    self.backend().run(ClassCrossEntropy::<_, K, false>(kernel))
+                    let loss = PhantomData::<CrossEntropy<false>>;
+                    self.backend().run(ClassKernel { rows, targets, out, pass, loss })
                 }
             }
             Targets::Probabilities(_) => {

@@ -1,5 +1,7 @@
 //! Negative log-likelihood of log-probabilities.
 
+use core::marker::PhantomData;
+
 use super::{
     ClassIndex,
     backward::{Gradient, Of, inverse, row_gradients},
@@ -150,10 +152,12 @@ impl<'a> NllLoss<'a> {
         target: View<'_, T, E>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let mut axes = RowAxes::<D, FORWARD>::new(input.layout())?;
+        let mut axes = RowAxes::<D, FORWARD>::NONE;
+        axes.set_input(input.layout());
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
-        let rows = self.rows(&mut axes)?;
+        check_weight(self.weight, axes.classes)?;
+        let rows = axes.rows(&Cross::NONE)?;
         self.compute(rows, target, out, Forward(input.data()), |_, _| {})
     }
 
@@ -165,31 +169,23 @@ impl<'a> NllLoss<'a> {
         of: Of<'_, R>,
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
-        let [layout, gradient_layout] = gradient.layouts();
-        let mut axes = RowAxes::<D, BACKWARD>::new(&layout)?;
+        let mut axes = RowAxes::<D, BACKWARD>::NONE;
+        axes.set_input(gradient.input());
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
-        let gradient_stride = axes.set_gradient(&gradient_layout);
+        let gradient_stride = axes.set_gradient(gradient.layout());
         let upstream = match of {
             Of::Each(upstream) => Upstream::Each(axes.set_upstream(upstream)?),
             Of::Sum | Of::Mean => Upstream::Same(1.0),
         };
-        let rows = self.rows(&mut axes)?;
+        check_weight(self.weight, axes.classes)?;
+        let rows = axes.rows(&Cross::NONE)?;
         let pass = backward(gradient, gradient_stride, upstream);
         self.compute(rows, target, out, pass, |pass, denominator| {
             if matches!(of, Of::Mean) {
                 pass.upstream = Upstream::Same(inverse(denominator));
             }
         })
-    }
-
-    fn rows<'t, const D: usize, const K: usize>(self, axes: &'t mut RowAxes<D, K>) -> Result<Rows<'t, K>, Error>
-    where
-        'a: 't,
-    {
-        let (classes, stride) = (axes.classes, axes.stride);
-        check_weight(self.weight, classes)?;
-        Ok(Rows { grid: axes.grid()?, classes, stride, cross: Cross::NONE })
     }
 
     /// Runs. `with_denominator` gets the denominator of the mean.
@@ -203,7 +199,7 @@ impl<'a> NllLoss<'a> {
         with_denominator: impl FnOnce(&mut P, f32),
     ) -> Result<Total, Error>
     where
-        for<'k> NegativeLogLikelihood<'k, P, K>: Compiled<Output = Result<Total, Error>>,
+        for<'k> ClassKernel<'k, P, NegativeLogLikelihood, K>: Compiled<Output = Result<Total, Error>>,
     {
         T::with(target.data(), rows.classes, self.ignore_index, |targets| {
             // `ClassIndex` has no other kind.
@@ -215,7 +211,7 @@ impl<'a> NllLoss<'a> {
                 with_denominator(&mut pass, targets.check(&rows)?);
             }
             let backend = self.backend.unwrap_or_else(Backend::detect);
-            backend.run(NegativeLogLikelihood(ClassKernel { rows, targets, out, pass }))
+            backend.run(ClassKernel { rows, targets, out, pass, loss: PhantomData::<NegativeLogLikelihood> })
         })
     }
 }

@@ -7,16 +7,21 @@ use crate::{
     lanes::{
         classes::OUT,
         gradient::Upstream,
-        grid::{Axes, Grid},
+        grid::Axes,
         map::Memory,
-        partition::TARGET,
+        partition::{Cross, Rows, TARGET},
         pass::{BACKWARD, Backward, GRADIENT, UPSTREAM},
     },
     view::Layout,
 };
 
 /// Fails unless the shape of `argument` is the expected one.
-pub(crate) fn check(argument: Argument, shape: &[usize], expected: &[usize]) -> Result<(), Error> {
+pub(crate) fn check<'s>(
+    argument: Argument,
+    shape: &[usize],
+    expected: impl IntoIterator<Item = &'s usize, IntoIter: ExactSizeIterator>,
+) -> Result<(), Error> {
+    let expected = expected.into_iter();
     if shape.len() != expected.len() {
         return Err(Error::RankMismatch { argument, rank: shape.len(), expected: expected.len() });
     }
@@ -39,43 +44,35 @@ pub(crate) fn check_weight(weight: Option<&[f32]>, classes: usize) -> Result<Opt
 /// The axes of the rows of an input of rank `D` with a class axis, and of the arrays that go with it.
 pub(crate) struct RowAxes<const D: usize, const K: usize> {
     /// Of the rows: all axes but that of the classes.
-    pub(crate) axes: Axes<D, K>,
-    pub(crate) rank: usize,
+    axes: Axes<D, K>,
     pub(crate) classes: usize,
     /// The distance of neighbouring classes in the input.
-    pub(crate) stride: isize,
+    stride: isize,
     /// The distance of neighbouring classes in targets that are probabilities.
     pub(crate) target_stride: isize,
 }
 
 impl<const D: usize, const K: usize> RowAxes<D, K> {
-    /// Axis 1 has the classes, or the only axis.
-    pub(crate) fn new(input: &Layout<D>) -> Result<Self, Error> {
-        let axis = D.saturating_sub(1).min(1);
-        let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) else {
-            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
-        };
-        let rows = input.without(axis);
-        let mut axes = Axes { shape: rows.shape, strides: [[0; D]; K], offsets: [0; K] };
-        if let (Some(strides), Some(offset)) = (axes.strides.first_mut(), axes.offsets.first_mut()) {
-            (*strides, *offset) = (rows.strides, rows.offset);
-        }
-        Ok(Self { axes, rank: D - 1, classes, stride, target_stride: 0 })
-    }
+    /// The axes that are left.
+    const RANK: usize = D.saturating_sub(1);
 
-    fn shape(&self) -> &[usize] {
-        self.axes.shape.get(..self.rank).unwrap_or(&[])
+    /// As [`Axes::NONE`].
+    pub(crate) const NONE: Self = Self { axes: Axes::NONE, classes: 0, stride: 0, target_stride: 0 };
+
+    /// Takes in the input: axis 1 has the classes, or the only axis.
+    pub(crate) fn set_input(&mut self, input: &Layout<D>) {
+        let axis = Self::RANK.min(1);
+        if let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) {
+            (self.classes, self.stride) = (classes, stride);
+        }
+        self.axes.set_first(&input.without(axis));
     }
 
     /// Takes in an array that has one element for each row.
     fn set<const E: usize>(&mut self, argument: Argument, array: usize, layout: &Layout<E>) -> Result<(), Error> {
-        check(argument, &layout.shape, self.shape())?;
-        if let (Some(strides), Some(offset)) = (self.axes.strides.get_mut(array), self.axes.offsets.get_mut(array)) {
-            for (to, &from) in strides.iter_mut().zip(&layout.strides) {
-                *to = from;
-            }
-            *offset = layout.offset;
-        }
+        let rows = self.axes.all.get(..Self::RANK).unwrap_or(&[]);
+        check(argument, &layout.shape, rows.iter().map(|axis| &axis.len))?;
+        self.axes.set(array, layout);
         Ok(())
     }
 
@@ -95,9 +92,13 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
         Ok(Some(out.into_parts().0))
     }
 
-    /// The rows, with their axes merged.
-    pub(crate) fn grid(&mut self) -> Result<Grid<'_, K>, Error> {
-        self.axes.merge(self.rank).ok_or(Error::TooLarge)
+    /// The rows, with their axes merged, and the coefficients of a sum over all classes.
+    pub(crate) fn rows<'a>(&'a mut self, cross: &'a Cross<'a>) -> Result<Rows<'a, K>, Error> {
+        if D == 0 {
+            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
+        }
+        let (classes, stride) = (self.classes, self.stride);
+        Ok(Rows { grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?, classes, stride, cross })
     }
 
     /// Takes in targets of the input's own shape.
@@ -119,10 +120,8 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// Takes in an array of the input's shape, and returns the distance of its neighbouring classes.
     fn set_rows(&mut self, array: usize, layout: &Layout<D>) -> isize {
-        let axis = D.saturating_sub(1).min(1);
-        if let (Some(strides), Some(offset)) = (self.axes.strides.get_mut(array), self.axes.offsets.get_mut(array)) {
-            (*strides, *offset) = (layout.without(axis).strides, layout.offset);
-        }
+        let axis = Self::RANK.min(1);
+        self.axes.set(array, &layout.without(axis));
         layout.strides.get(axis).copied().unwrap_or(0)
     }
 }

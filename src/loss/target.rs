@@ -1,6 +1,9 @@
 //! Class indices and class probabilities.
 
-use crate::lanes::classes::{IGNORED, Labels};
+use crate::{
+    lanes::classes::{IGNORED, Labels},
+    simd::SIMD,
+};
 
 /// The element type of a target: an integer is a class index, `f32` a class probability.
 ///
@@ -87,27 +90,29 @@ macro_rules! class_index {
         }
 
         impl Labels for Integers<'_, $int> {
-            fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Result<bool, (usize, i128)> {
+            fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool> {
+                // One at a time, they need no second way.
                 let from = self.data.get(offset..).unwrap_or(&[]);
-                if step == 1 && !self.is_ignored_valid() && copy_classes(from, self.classes, out) {
-                    return Ok(false);
+                if SIMD && step == 1 && !self.is_ignored_valid() && copy_classes(from, self.classes, out) {
+                    return Some(false);
                 }
                 let (mut at, mut any) = (offset, false);
-                for (position, class) in out.iter_mut().enumerate() {
+                for class in out {
                     let label = self.data.get(at).copied().unwrap_or_default();
                     at = at.wrapping_add_signed(step);
                     *class = if self.ignored == Some(label) {
                         any = true;
                         IGNORED
                     } else {
-                        match usize::try_from(label) {
-                            Ok(class) if class < self.classes => class,
-                            #[allow(clippy::cast_lossless, reason = "`From` has no `usize`")]
-                            _ => return Err((position, label as i128)),
-                        }
+                        usize::try_from(label).ok().filter(|&class| class < self.classes)?
                     };
                 }
-                Ok(any)
+                Some(any)
+            }
+
+            #[allow(clippy::cast_lossless, reason = "`From` has no `usize`")]
+            fn value(&self, offset: usize) -> i128 {
+                self.data.get(offset).copied().unwrap_or_default() as i128
             }
         }
     )*};

@@ -249,6 +249,13 @@ cpufeatures::new!(avx2_and_fma, "avx2", "fma");
 #[cfg(target_feature = "sse2")]
 cpufeatures::new!(avx512_f_vl_bw_dq, "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx2", "fma");
 
+/// Whether this build has any backend of more than one lane.
+pub(crate) const SIMD: bool = cfg!(any(
+    target_feature = "sse2",
+    all(target_feature = "neon", target_arch = "aarch64"),
+    target_feature = "simd128"
+));
+
 /// Whether this CPU and this build have these instructions.
 #[inline]
 fn has(isa: Isa) -> bool {
@@ -258,11 +265,7 @@ fn has(isa: Isa) -> bool {
         Isa::Integer => {
             cfg!(all(target_os = "none", any(all(target_arch = "arm", target_abi = "eabi"), target_arch = "riscv32")))
         }
-        Isa::Wide => cfg!(any(
-            target_feature = "sse2",
-            all(target_feature = "neon", target_arch = "aarch64"),
-            target_feature = "simd128"
-        )),
+        Isa::Wide => SIMD,
         #[cfg(target_feature = "sse2")]
         Isa::Avx2 => avx2_and_fma::get(),
         #[cfg(target_feature = "sse2")]

@@ -25,11 +25,9 @@ mod scalar;
 mod wide;
 
 pub use backend::{Backend, Isa};
-pub(crate) use backend::{Compiled, Kernel};
+pub(crate) use backend::{Compiled, Kernel, SIMD};
 pub(crate) use four::Four;
-pub(crate) use scalar::INTEGERS;
-#[cfg(feature = "rayon")]
-pub(crate) use scalar::SCALAR;
+pub(crate) use scalar::{INTEGERS, SCALAR, order};
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
@@ -121,6 +119,51 @@ impl<S: Simd> Group<S> for S {
     }
 }
 
+/// Numbers that are `step` apart in memory, which is checked once for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a> {
+    data: &'a [f32],
+    first: usize,
+    step: isize,
+    len: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// `len` numbers from `first` on; `None` if they are not all in `data`.
+    #[inline(always)]
+    pub(crate) fn new(data: &'a [f32], first: usize, step: isize, len: usize) -> Option<Self> {
+        let reach = step.checked_mul(isize::try_from(len.checked_sub(1)?).ok()?)?;
+        let last = first.checked_add_signed(reach)?;
+        (first.max(last) < data.len()).then_some(Self { data, first, step, len })
+    }
+
+    /// Takes off the first `len` numbers, or all where there are not so many.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, len: usize) -> Self {
+        let taken = Self { len: len.min(self.len), ..*self };
+        self.first = self.first.wrapping_add_signed(self.step.wrapping_mul(taken.len.cast_signed()));
+        self.len -= taken.len;
+        taken
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The number `k`; 0 if there are not so many.
+    #[inline(always)]
+    pub(crate) fn get(&self, k: usize) -> f32 {
+        if k >= self.len {
+            return 0.0;
+        }
+        let at = self.first.wrapping_add_signed(self.step.wrapping_mul(k.cast_signed()));
+        // SAFETY: the first and the last of these indices are in `data`, and this one lies between them. Its product does not
+        // wrap, since that of the last one does not.
+        unsafe { *self.data.get_unchecked(at) }
+    }
+}
+
 /// A token that proves that the instructions of its backend exist, and the operations that they give.
 pub(crate) trait Simd: Ops {
     /// Lanes of one register: a power of two from 1 to 16.
@@ -143,15 +186,10 @@ pub(crate) trait Simd: Ops {
     /// `N` elements from `offset` on that are `step` apart; `None` if they are not all in `x`.
     #[inline(always)]
     fn load_strided(self, x: &[f32], offset: usize, step: isize) -> Option<Self::F> {
-        let last = offset.checked_add_signed(step.checked_mul((Self::N - 1).cast_signed())?)?;
-        if offset.max(last) >= x.len() {
-            return None;
-        }
+        let strided = Strided::new(x, offset, step, Self::N)?;
         let mut lanes = self.to_lanes(self.splat(0.0));
-        for (l, lane) in (0_isize..).zip(lanes.as_mut()) {
-            // SAFETY: the first and the last of these indices are in `x`, and each of the `N` lies between them. No product
-            // wraps, since that of the last one does not.
-            *lane = unsafe { *x.get_unchecked(offset.wrapping_add_signed(l.wrapping_mul(step))) };
+        for (l, lane) in lanes.as_mut().iter_mut().enumerate() {
+            *lane = strided.get(l);
         }
         Some(self.from_lanes(lanes))
     }

@@ -13,17 +13,50 @@ pub(crate) const SCALAR: Scalar<false> = Scalar;
 /// The token of [`super::Backend::INTEGER`].
 pub(crate) const INTEGERS: Scalar<true> = Scalar;
 
-/// A number that is ordered as the float; for NaN it is out of the range of the others.
+/// A number that is ordered as the float with these bits; for NaN it is out of the range of the others. Twice, it is the bits
+/// again, but for -0.
 #[inline(always)]
-fn order(a: f32) -> i32 {
-    let bits = a.to_bits().cast_signed();
+pub(crate) const fn order(bits: u32) -> i32 {
+    let bits = bits.cast_signed();
     if bits < 0 { i32::MIN.wrapping_sub(bits) } else { bits }
 }
 
 /// `a < b`. Without floating point hardware that is a call, and by integers it is not.
 #[inline(always)]
 fn less<const INTEGER: bool>(a: f32, b: f32) -> bool {
-    if INTEGER { order(a) < order(b) && !a.is_nan() && !b.is_nan() } else { a < b }
+    if INTEGER { order(a.to_bits()) < order(b.to_bits()) && !a.is_nan() && !b.is_nan() } else { a < b }
+}
+
+/// `a + b`, with the bits of the addition that the hardware does not have: rounded to nearest, ties to even.
+///
+/// Nothing is added to 0. Of two normal numbers the smaller one is shifted to the exponent of the larger one, where both leave seven bits free below
+/// their own 24; whether anything was shifted out of these is kept in the last one. That takes half as long as the compiler's
+/// own routine, which all other numbers are left to.
+#[inline(never)]
+fn add(a: u32, b: u32) -> u32 {
+    const SIGN: u32 = 1 << 31;
+    let (large, small) = if a << 1 < b << 1 { (b, a) } else { (a, b) };
+    if small << 1 == 0 {
+        // Of two zeros, both of them have to be negative.
+        return if large << 1 == 0 { a & b } else { large };
+    }
+    let exponent = |x: u32| (x >> 23 & 0xff).cast_signed();
+    let significand = |x: u32| (x << 8 | SIGN) >> 1;
+    let distance = (exponent(large) - exponent(small)).cast_unsigned().min(31);
+    let whole = significand(small);
+    let shifted = whole >> distance;
+    let shifted = shifted | u32::from(shifted << distance != whole);
+    let negated = ((a ^ b).cast_signed() >> 31).cast_unsigned();
+    let sum = significand(large).wrapping_add((shifted ^ negated).wrapping_sub(negated));
+    // Most cores without floats cannot count zeros either.
+    let zeros = if sum >> 30 == 0 { sum.leading_zeros() } else { 1 - (sum >> 31) };
+    let e = exponent(large) - zeros.cast_signed();
+    if exponent(small) == 0 || exponent(large) == 255 || sum == 0 || !(0..254).contains(&e) {
+        return (f32::from_bits(a) + f32::from_bits(b)).to_bits();
+    }
+    let sum = sum << (zeros & 31);
+    let rounded = (sum >> 8) + (((sum & 0xff) + 0x7f + (sum >> 8 & 1)) >> 8);
+    (large & SIGN) + (e.cast_unsigned() << 23) + rounded
 }
 
 impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
@@ -39,11 +72,11 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     }
     #[inline(always)]
     fn add(self, a: f32, b: f32) -> f32 {
-        a + b
+        if INTEGER { f32::from_bits(add(a.to_bits(), b.to_bits())) } else { a + b }
     }
     #[inline(always)]
     fn sub(self, a: f32, b: f32) -> f32 {
-        a - b
+        if INTEGER { self.add(a, -b) } else { a - b }
     }
     #[inline(always)]
     fn mul(self, a: f32, b: f32) -> f32 {
@@ -55,11 +88,11 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     }
     #[inline(always)]
     fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        a * b + c
+        self.add(a * b, c)
     }
     #[inline(always)]
     fn neg_mul_add(self, a: f32, b: f32, c: f32) -> f32 {
-        c - a * b
+        self.sub(c, a * b)
     }
     #[inline(always)]
     fn max(self, a: f32, b: f32) -> f32 {
@@ -83,7 +116,7 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     }
     #[inline(always)]
     fn eq(self, a: f32, b: f32) -> bool {
-        if INTEGER { order(a) == order(b) && !a.is_nan() } else { a == b }
+        if INTEGER { order(a.to_bits()) == order(b.to_bits()) && !a.is_nan() } else { a == b }
     }
     #[inline(always)]
     fn select(self, mask: bool, a: f32, b: f32) -> f32 {

@@ -6,7 +6,7 @@ use super::{Join, Parts};
 use crate::{
     Error,
     lanes::{
-        classes::{ClassCrossEntropy, ClassKernel, NegativeLogLikelihood, OUT, tile_rows},
+        classes::{ClassKernel, OUT, tile_rows},
         elements::{self, Binary, BinaryLoss, Data, Derive, GRADIENT, INPUT, Map, TILE},
         grid::{FlatArray, Grid},
         map::Memory,
@@ -124,7 +124,10 @@ impl CutPass for Backward<'_> {
     }
 }
 
-impl<P: CutPass, const K: usize> ClassKernel<'_, P, K> {
+impl<P: CutPass, L: Send, const K: usize> Parts for ClassKernel<'_, P, L, K>
+where
+    Self: Compiled<Output = Result<Total, Error>>,
+{
     fn items(&self) -> (usize, usize) {
         (self.rows.grid.len, tile_rows(self.rows.classes))
     }
@@ -134,40 +137,16 @@ impl<P: CutPass, const K: usize> ClassKernel<'_, P, K> {
     }
 
     fn split_at(self, middle: usize) -> (Self, Self) {
-        let Self { rows, targets, out, pass } = self;
+        let Self { rows, targets, out, pass, loss } = self;
         let (left, mut right) = rows.split_at(middle);
         let (left_out, right_out) = cut_option(out, [OUT].into_iter(), &mut right.grid);
         let (left_pass, right_pass) = pass.cut(&mut right);
         (
-            ClassKernel { rows: left, targets, out: left_out, pass: left_pass },
-            ClassKernel { rows: right, targets, out: right_out, pass: right_pass },
+            Self { rows: left, targets, out: left_out, pass: left_pass, loss },
+            Self { rows: right, targets, out: right_out, pass: right_pass, loss },
         )
     }
 }
-
-macro_rules! class_parts {
-    ($($kernel:ident $(<$smoothing:ident>)?)*) => {$(
-        impl<P: CutPass, const K: usize $(, const $smoothing: bool)?> Parts for $kernel<'_, P, K $(, $smoothing)?>
-        where
-            Self: Compiled<Output = Result<Total, Error>>,
-        {
-            fn items(&self) -> (usize, usize) {
-                self.0.items()
-            }
-
-            fn is_ascending(&self) -> bool {
-                self.0.is_ascending()
-            }
-
-            fn split_at(self, middle: usize) -> (Self, Self) {
-                let (left, right) = self.0.split_at(middle);
-                (Self(left), Self(right))
-            }
-        }
-    )*};
-}
-
-class_parts! { ClassCrossEntropy<SMOOTHING> NegativeLogLikelihood }
 
 impl<P: CutPass, const K: usize> Parts for ProbabilityCrossEntropy<'_, P, K>
 where

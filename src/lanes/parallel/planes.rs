@@ -4,8 +4,10 @@ use std::{vec, vec::Vec};
 
 use super::{Job, Join, Parts, each_tile, run};
 use crate::{
+    Error,
     lanes::{
-        classes::{ClassCrossEntropy, ClassKernel, NegativeLogLikelihood, OUT},
+        classes::{ClassKernel, OUT},
+        grid::Axis,
         map::Memory,
         partition::Rows,
         pass::{BACKWARD, Backward, GRADIENT},
@@ -88,7 +90,7 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
     type Output = W::Output;
 
     fn split_at(self, middle: usize) -> (Self, Self) {
-        let row = self.kernel.rows().grid.first.saturating_add(middle);
+        let row = self.kernel.rows().grid.first().saturating_add(middle);
         let (left, right) = self.kernel.split_at(middle);
         let (mut left_planes, mut right_planes) = (Vec::new(), Vec::new());
         for Plane { class, first, data } in self.planes {
@@ -106,7 +108,7 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
 
     fn run(mut self, backend: Backend) -> W::Output {
         let Rows { grid, classes, .. } = self.kernel.rows();
-        let (first, len) = (grid.first, grid.len);
+        let (first, len) = (grid.first(), grid.len);
         let mut buffer = vec![0.0; len.saturating_mul(classes)];
         let place = |plane: &Plane<'_>| {
             let start = plane.class.wrapping_mul(len).wrapping_add(plane.first.wrapping_sub(first));
@@ -127,16 +129,16 @@ impl<'a, W: WriteRows<'a, K>, const K: usize> Job for InPlanes<'a, W, K> {
     }
 }
 
-/// The same rows, written to a buffer instead: see [`WriteRows::run_in`]. The strides are those of `Grid::row_major`.
+/// The same rows, written to a buffer instead: see [`WriteRows::run_in`]. The axes are those of `Grid::axes`.
 fn in_buffer<'s, const K: usize>(
     rows: &Rows<'s, K>,
     input: Option<&'s [f32]>,
     array: usize,
     buffer: &'s mut [f32],
-    strides: &'s [isize],
+    axes: &'s mut (Vec<Axis<K>>, Axis<K>),
 ) -> (Rows<'s, K>, Memory<'s>) {
     let out = Memory { input, data: buffer, array, stride: rows.grid.len.cast_signed() };
-    let grid = out.arrays().fold(rows.grid, |grid, array| grid.pack(array, strides));
+    let grid = rows.grid.pack(out.arrays(), axes);
     let stride = if input.is_some() { rows.stride } else { out.stride };
     (Rows { grid, stride, ..*rows }, out)
 }
@@ -146,46 +148,43 @@ fn gradient_in_buffer<'s>(
     rows: &Rows<'s, BACKWARD>,
     backward: &Backward<'s>,
     buffer: &'s mut [f32],
-    strides: &'s [isize],
+    axes: &'s mut (Vec<Axis<BACKWARD>>, Axis<BACKWARD>),
 ) -> (Rows<'s, BACKWARD>, Backward<'s>) {
-    let (rows, out) = in_buffer(rows, backward.rows.input, GRADIENT, buffer, strides);
+    let (rows, out) = in_buffer(rows, backward.rows.input, GRADIENT, buffer, axes);
     (rows, Backward { rows: out, upstream: backward.upstream })
 }
 
-macro_rules! class_rows {
-    ($($kernel:ident $(<$smoothing:literal>)?)*) => {$(
-        impl<'a> WriteRows<'a, BACKWARD> for $kernel<'_, Backward<'a>, BACKWARD $(, $smoothing)?> {
-            fn rows(&self) -> Rows<'_, BACKWARD> {
-                self.0.rows
-            }
+impl<'a, L: Send> WriteRows<'a, BACKWARD> for ClassKernel<'_, Backward<'a>, L, BACKWARD>
+where
+    for<'k, 'p> ClassKernel<'k, Backward<'p>, L, BACKWARD>: Compiled<Output = Result<Total, Error>>,
+{
+    fn rows(&self) -> Rows<'_, BACKWARD> {
+        self.rows
+    }
 
-            fn written(&self) -> (usize, isize) {
-                (GRADIENT, self.0.pass.rows.stride)
-            }
+    fn written(&self) -> (usize, isize) {
+        (GRADIENT, self.pass.rows.stride)
+    }
 
-            fn is_in_place(&self) -> bool {
-                self.0.pass.rows.input.is_none()
-            }
+    fn is_in_place(&self) -> bool {
+        self.pass.rows.input.is_none()
+    }
 
-            fn is_rest_ascending(&self) -> bool {
-                self.0.out.is_none() || self.0.rows.grid.is_ascending(OUT, 0)
-            }
+    fn is_rest_ascending(&self) -> bool {
+        self.out.is_none() || self.rows.grid.is_ascending(OUT, 0)
+    }
 
-            fn take(&mut self) -> &'a mut [f32] {
-                core::mem::take(&mut self.0.pass.rows.data)
-            }
+    fn take(&mut self) -> &'a mut [f32] {
+        core::mem::take(&mut self.pass.rows.data)
+    }
 
-            fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Self::Output {
-                let ClassKernel { rows, targets, out, pass } = self.0;
-                let strides = rows.grid.row_major();
-                let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &strides);
-                $kernel $(::<_, BACKWARD, $smoothing>)? (ClassKernel { rows, targets, out, pass }).run_on(backend)
-            }
-        }
-    )*};
+    fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Self::Output {
+        let Self { rows, targets, out, pass, loss } = self;
+        let mut axes = rows.grid.axes();
+        let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
+        ClassKernel { rows, targets, out, pass, loss }.run_on(backend)
+    }
 }
-
-class_rows! { ClassCrossEntropy<false> ClassCrossEntropy<true> NegativeLogLikelihood }
 
 impl<'a> WriteRows<'a, BACKWARD> for ProbabilityCrossEntropy<'_, Backward<'a>, BACKWARD> {
     fn rows(&self) -> Rows<'_, BACKWARD> {
@@ -210,8 +209,8 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityCrossEntropy<'_, Backward<'a>, B
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) -> Total {
         let Self { rows, out, pass } = self;
-        let strides = rows.grid.row_major();
-        let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &strides);
+        let mut axes = rows.grid.axes();
+        let (rows, pass) = gradient_in_buffer(&rows, &pass, buffer, &mut axes);
         ProbabilityCrossEntropy { rows, out, pass }.run_on(backend)
     }
 }
@@ -235,8 +234,8 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityGradient<'a, BACKWARD> {
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
         let Self { rows, backward } = self;
-        let strides = rows.grid.row_major();
-        let (rows, backward) = gradient_in_buffer(&rows, &backward, buffer, &strides);
+        let mut axes = rows.grid.axes();
+        let (rows, backward) = gradient_in_buffer(&rows, &backward, buffer, &mut axes);
         ProbabilityGradient { rows, backward }.run_on(backend);
     }
 }
@@ -260,8 +259,8 @@ impl<'a> WriteRows<'a, 2> for Softmax<'a> {
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
         let rows = Softmax::rows(&self);
-        let strides = rows.grid.row_major();
-        let (Rows { grid, classes, stride, .. }, out) = in_buffer(&rows, self.input, softmax::OUT, buffer, &strides);
+        let mut axes = rows.grid.axes();
+        let (Rows { grid, classes, stride, .. }, out) = in_buffer(&rows, self.input, softmax::OUT, buffer, &mut axes);
         let strides = [stride, out.stride];
         Softmax { grid, classes, strides, input: out.input, out: out.data, log: self.log }.run_on(backend);
     }
