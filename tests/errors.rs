@@ -24,6 +24,14 @@ fn refused<const N: usize>(expected: Error, run: impl FnOnce(ViewMut<'_, f32, 1>
 }
 
 #[test]
+fn arguments_are_named() {
+    use Argument::{Gradient, Input, Output, PosWeight, Target, Upstream, View, Weight};
+    let names =
+        [View, Input, Target, Output, Gradient, Upstream, Weight, PosWeight].map(|argument| argument.to_string());
+    assert_eq!(names, ["view", "input", "target", "output", "gradient", "upstream gradient", "weight", "pos_weight"]);
+}
+
+#[test]
 fn length_mismatch() {
     let error = Error::LengthMismatch { len: 5, expected: 6 };
     assert_eq!(View::new(&[0.0; 5], [2, 3]).err(), Some(error));

@@ -238,3 +238,20 @@ fn extreme_logits() {
         assert!((got - std::f32::consts::LN_2).abs() < 1e-7, "{backend}: {got}");
     });
 }
+
+/// Where a class has all of the probability, its gradient is the sum of the other targets: the row's less its own, which is
+/// right to the rounding of the row's sum. That of another class has all digits.
+#[test]
+fn gradients_of_a_certain_class_and_probabilities() {
+    let (logits, targets, weight) = ([-18.7, 36.1], [0.010_801_733, 0.907_319_8], [0.137_695_2, 1.174_436_1]);
+    let [other, own] = [0, 1].map(|c| f64::from(weight[c]) * f64::from(targets[c]));
+    for_each_backend(|backend| {
+        let mut grad = [0.0; 2];
+        let loss = CrossEntropyLoss::new().weight(&weight).on(backend);
+        let to = ViewMut::new(&mut grad, [1, 2]).expect("2");
+        loss.sum_with_grad(view(&logits, [1, 2]), view(&targets, [1, 2]), to).expect("valid arguments");
+        let [first, second] = grad.map(f64::from);
+        assert!((first + other).abs() <= 2e-7 * other, "{backend}: {first}");
+        assert!((second - other).abs() <= 2.0 * f64::from(f32::EPSILON) * (own + other), "{backend}: {second}");
+    });
+}

@@ -18,3 +18,17 @@ fn mean_of_twenty_million_losses() {
     assert!(ulps(total.sum(), 3_f64.ln() * shape[0] as f64) <= 1.0, "{}", total.sum());
     assert_eq!(total.denominator().to_bits(), (shape[0] as f32).to_bits());
 }
+
+/// A count that no `f32` has goes into a total whole.
+#[test]
+fn odd_counts() {
+    // Rows without classes need no memory.
+    let total = |rows: usize| {
+        let nothing = View::<f32, 2>::new(&[], [rows, 0]).expect("nothing");
+        CrossEntropyLoss::new().total(nothing, nothing).expect("valid arguments")
+    };
+    let odd = total((1 << 24) + 1);
+    assert_eq!(odd.merge(odd).merge(total(2)).denominator().to_bits(), 33_554_436_f32.to_bits());
+    let rounded_up = total((1 << 24) + 3);
+    assert_eq!(rounded_up.merge(rounded_up).merge(total(2)).denominator().to_bits(), 33_554_440_f32.to_bits());
+}

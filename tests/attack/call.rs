@@ -341,14 +341,16 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
         };
         for (i, ((&got, slope), &upstream)) in got.gradient.iter().zip(&want.gradient).zip(&want.upstream).enumerate() {
             let factor = factor.unwrap_or(upstream);
-            let &Slope { value, size } = slope;
+            let &Slope { value, size, mass } = slope;
             // An ignored row has gradient 0 whatever comes in. Of other rows nothing is said where that is not finite, or may
             // overflow when it is multiplied with the sum of a row's targets.
             if size == 0.0 || factor.is_nan() || factor.abs() > f64::from(f32::MAX) * 1e-6 {
                 continue;
             }
             let (value, size, tiny) = (value * factor, size * factor.abs(), tiny * factor.abs().max(1.0));
-            let is_close = is_close(got, value, check::LOSS * size + tiny, size);
+            // The sum of the targets is rounded, and so is each product with what comes in.
+            let rounding = 4.0 * f64::from(f32::EPSILON) * mass * factor.abs();
+            let is_close = is_close(got, value, check::LOSS * size + rounding + tiny, size);
             assert!(is_close, "element {i} of the gradient is {got:e}, expected {value:e}: {}", what());
         }
     }

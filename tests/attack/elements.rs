@@ -67,6 +67,11 @@ impl<const D: usize> Elements<D> {
         if !weights.clone().all(is_tame) || !target.data.iter().all(|t| (0.0..=1.0).contains(t) && is_tame(t)) {
             return None;
         }
+        // Times the largest weight such a logit overflows, and a weight of 0 makes NaN of that.
+        let is_huge = |x: &f32| x.is_finite() && x.abs() > f32::MAX / 4.0;
+        if call.input.elements().iter().any(is_huge) {
+            return None;
+        }
         let upstream = (call.method == Method::NoneWithGrad).then(|| call.upstream.array());
         let case = Case {
             weight,

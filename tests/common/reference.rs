@@ -22,25 +22,27 @@ pub struct Reference {
 pub struct Slope {
     pub value: f64,
     pub size: f64,
+    /// Of a confident class: the sum of the row's targets, from which its own is subtracted.
+    pub mass: f64,
 }
 
 impl Slope {
-    pub const ZERO: Self = Self { value: 0.0, size: 0.0 };
+    pub const ZERO: Self = Self::of(0.0);
 
     const fn of(value: f64) -> Self {
-        Self { value, size: value.abs() }
+        Self { value, size: value.abs(), mass: 0.0 }
     }
 
     fn difference(a: f64, b: f64) -> Self {
-        Self { value: a - b, size: a.abs() + b.abs() }
+        Self { value: a - b, size: a.abs() + b.abs(), mass: 0.0 }
     }
 
     fn plus(self, other: Self) -> Self {
-        Self { value: self.value + other.value, size: self.size + other.size }
+        Self { value: self.value + other.value, size: self.size + other.size, mass: self.mass + other.mass }
     }
 
     fn times(self, factor: f64) -> Self {
-        Self { value: self.value * factor, size: self.size * factor.abs() }
+        Self { value: self.value * factor, size: self.size * factor.abs(), mass: self.mass * factor.abs() }
     }
 }
 
@@ -87,7 +89,7 @@ impl Reference {
         assert_eq!(got.len(), self.gradient.len(), "{}", what());
         for (i, ((&got, slope), &upstream)) in got.iter().zip(&self.gradient).zip(&self.upstream).enumerate() {
             // An ignored row has gradient 0 even where the mean's denominator is 0.
-            let Slope { value, size } =
+            let Slope { value, size, .. } =
                 if slope.size == 0.0 { *slope } else { slope.times(factor.unwrap_or(upstream)) };
             let fine = if value.is_nan() {
                 got.is_nan()
@@ -108,7 +110,7 @@ fn row_slopes(row: &[f32], spread: &[f64], target: Option<(usize, f64)>) -> Vec<
         let (p, rest) = ((-losses[c]).exp(), -(-losses[c]).exp_m1());
         // For a confident class the difference of the small parts.
         if p > 0.5 {
-            Slope::difference(total - spread[c], total * rest)
+            Slope { mass: total.abs(), ..Slope::difference(total - spread[c], total * rest) }
         } else {
             Slope::difference(total * p, spread[c])
         }
