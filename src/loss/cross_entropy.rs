@@ -214,7 +214,7 @@ impl<'a> CrossEntropyLoss<'a> {
     ) -> Result<(), Error> {
         let gradient = Gradient::new(logits, grad)?;
         let mut axes = RowAxes::<D, BACKWARD>::NONE;
-        axes.set_input(gradient.input());
+        axes.set_input(gradient.input())?;
         let gradient_stride = axes.set_gradient(gradient.layout());
         let upstream = Upstream::Each(axes.set_upstream(upstream)?);
         let cross = self.coefficients(axes.classes)?;
@@ -237,7 +237,7 @@ impl<'a> CrossEntropyLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let mut axes = RowAxes::<D, FORWARD>::NONE;
-        axes.set_input(logits.layout());
+        axes.set_input(logits.layout())?;
         T::with(
             target.data(),
             axes.classes,
@@ -261,7 +261,7 @@ impl<'a> CrossEntropyLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let mut axes = RowAxes::<D, BACKWARD>::NONE;
-        axes.set_input(gradient.input());
+        axes.set_input(gradient.input())?;
         T::with(
             target.data(),
             axes.classes,

@@ -153,7 +153,7 @@ impl<'a> NllLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let mut axes = RowAxes::<D, FORWARD>::NONE;
-        axes.set_input(input.layout());
+        axes.set_input(input.layout())?;
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
         check_weight(self.weight, axes.classes)?;
@@ -170,7 +170,7 @@ impl<'a> NllLoss<'a> {
         out: Option<ViewMut<'_, f32, R>>,
     ) -> Result<Total, Error> {
         let mut axes = RowAxes::<D, BACKWARD>::NONE;
-        axes.set_input(gradient.input());
+        axes.set_input(gradient.input())?;
         axes.set_class_targets(target.layout())?;
         let out = axes.set_out(out)?;
         let gradient_stride = axes.set_gradient(gradient.layout());

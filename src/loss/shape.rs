@@ -60,12 +60,14 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
     pub(crate) const NONE: Self = Self { axes: Axes::NONE, classes: 0, stride: 0, target_stride: 0 };
 
     /// Takes in the input: axis 1 has the classes, or the only axis.
-    pub(crate) fn set_input(&mut self, input: &Layout<D>) {
+    pub(crate) fn set_input(&mut self, input: &Layout<D>) -> Result<(), Error> {
         let axis = Self::RANK.min(1);
-        if let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) {
-            (self.classes, self.stride) = (classes, stride);
-        }
+        let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) else {
+            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
+        };
+        (self.classes, self.stride) = (classes, stride);
         self.axes.set_first(&input.without(axis));
+        Ok(())
     }
 
     /// Takes in an array that has one element for each row.
@@ -94,9 +96,6 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// The rows, with their axes merged, and the coefficients of a sum over all classes.
     pub(crate) fn rows<'a>(&'a mut self, cross: &'a Cross<'a>) -> Result<Rows<'a, K>, Error> {
-        if D == 0 {
-            return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
-        }
         let (classes, stride) = (self.classes, self.stride);
         Ok(Rows { grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?, classes, stride, cross })
     }
