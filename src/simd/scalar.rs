@@ -29,9 +29,9 @@ fn less<const INTEGER: bool>(a: f32, b: f32) -> bool {
 
 /// `a + b`, with the bits of the addition that the hardware does not have: rounded to nearest, ties to even.
 ///
-/// Nothing is added to 0. Of two normal numbers the smaller one is shifted to the exponent of the larger one, where both leave seven bits free below
-/// their own 24; whether anything was shifted out of these is kept in the last one. That takes half as long as the compiler's
-/// own routine, which all other numbers are left to.
+/// Nothing is added to 0. Of two normal numbers the smaller one is shifted to the exponent of the larger one, where both leave
+/// seven bits free below their own 24; whether anything was shifted out of these is kept in the last one. That takes half as
+/// long as the compiler's own routine, which all other numbers are left to.
 #[inline(never)]
 fn add(a: u32, b: u32) -> u32 {
     const SIGN: u32 = 1 << 31;

@@ -26,7 +26,7 @@ use std::marker::PhantomData;
 
 use function::{Apply, Function};
 use losslanes::{Error, View, ViewMut, kernels};
-use simd::{Backend, LANES};
+use simd::{Backend, INTEGERS, LANES, Ops};
 
 /// One input of so many.
 const SPARSE: usize = if cfg!(debug_assertions) { 65_537 } else { 4_099 };
@@ -91,6 +91,32 @@ fn terms() {
                 let error = (f64::from(got) - exact).abs() / exact;
                 assert!(error <= bounds[usize::from(backend.is_fused())], "e^{x:e} on {backend}: {error:e}");
             }
+        }
+    }
+}
+
+/// The additions of cores without floating point hardware are those of this CPU: of any bits, of numbers of nearly the same
+/// size, which cancel or are ties, and of the ends of the range.
+#[test]
+fn additions_by_integers() {
+    let ends = [0.0, -0.0, 1.0, f32::MIN_POSITIVE, f32::from_bits(1), f32::MAX, f32::INFINITY, f32::NAN];
+    let ends = ends.into_iter().flat_map(|a| [a, -a]);
+    let any = sparse().zip(sparse().map(|x| f32::from_bits(x.to_bits().wrapping_mul(0x9e37_79b9))));
+    let near = sparse().flat_map(|a| {
+        let bits = a.to_bits();
+        // The same sign and the other, up to 31 binary orders of magnitude below.
+        (0..32).flat_map(move |shift| {
+            let mixed = bits.wrapping_mul(0x85eb_ca6b).rotate_left(shift);
+            let b = bits.wrapping_sub(shift << 23) ^ (mixed & 0x8000_0fff);
+            [(a, f32::from_bits(b)), (f32::from_bits(b), a)]
+        })
+    });
+    for (a, b) in any.chain(near).chain(ends.clone().flat_map(|a| ends.clone().map(move |b| (a, b)))) {
+        for (got, want) in [(INTEGERS.add(a, b), a + b), (INTEGERS.sub(a, b), a - b)] {
+            assert!(
+                got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
+                "{a:e} and {b:e}: {got:e}, {want:e}"
+            );
         }
     }
 }
