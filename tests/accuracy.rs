@@ -67,6 +67,36 @@ fn logits_within_five() {
     }
 }
 
+/// Equal terms are the hardest to add: each addition of many rounds the same way.
+#[test]
+fn equal_terms() {
+    let mut random = Random::new(53);
+    let mut errors = [0.0; 2];
+    for classes in CLASSES.into_iter().chain([127, 129, 815, 1025]) {
+        for step in [0.0, 1.3, 5.0] {
+            // One class leads the others by a step.
+            let rows = rows(classes, 50);
+            let level = Array::from_fn(&[rows], |_| random.uniform(-1.0, 1.0));
+            let input = Array::from_fn(&[rows, classes], |at| {
+                level.data[at / classes] - if at % classes == 0 { 0.0 } else { step }
+            });
+            let share = Array::from_fn(&[rows], |_| random.uniform(0.5, 1.5) / classes as f32);
+            let shares = Array::from_fn(&[rows, classes], |at| share.data[at / classes]);
+            let targets = Array::from_fn(&[rows], |_| 0);
+            let smoothed = Case {
+                smoothing: random.uniform(0.0, 1.0),
+                ..Case::plain(Loss::CrossEntropy, input.clone(), Target::Classes(targets))
+            };
+            let soft = Case::plain(Loss::CrossEntropy, input, Target::Probabilities(shares));
+            for (case, name) in [(smoothed, "smoothed"), (soft, "of probabilities")] {
+                let what = format!("{classes} classes, {name}, one {step} above the others");
+                worst(&case, NEAR, &what, &mut errors);
+            }
+        }
+    }
+    report("smoothed and of probabilities, with equal terms", errors);
+}
+
 #[test]
 fn margins() {
     let mut random = Random::new(52);

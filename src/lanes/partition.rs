@@ -30,11 +30,17 @@ use super::{
     packed::Packed,
     rows::ByRows,
     strided::Strided,
+    sum::LaneSums,
 };
 use crate::simd::{Four, Group, Kernel, LANES, Ops, Simd};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
+
+/// Classes in a block, a part of a tile: of each lane's terms of the weighted sum eight are added as they are, and the blocks
+/// with compensation. So many equal terms could otherwise lose the last four bits of the sum, where what is added last has
+/// the same rounding each time.
+pub(crate) const BLOCK: usize = 128;
 
 /// Rows shorter than this take a lane each.
 pub(crate) const SHORT: usize = 64;
@@ -167,39 +173,10 @@ impl Cross<'_> {
     }
 }
 
-/// The sums over one tile, or over some of its lanes.
-#[derive(Clone, Copy)]
-pub(crate) struct Sums<F> {
-    /// Exponentials of what is below the reference, scaled by 2^60 (see [`math::exp_term`]).
-    pub(crate) sum: F,
-    pub(crate) cross: F,
-    pub(crate) mass: F,
-}
-
-impl<F: Copy> Sums<F> {
-    #[inline(always)]
-    pub(crate) fn zero<O: Ops<F = F>>(o: O) -> Self {
-        let zero = o.splat(0.0);
-        Self { sum: zero, cross: zero, mass: zero }
-    }
-
-    #[inline(always)]
-    pub(crate) fn join<O: Ops<F = F>, const CROSS: bool>(self, o: O, other: Self) -> Self {
-        let mut joined = self;
-        joined.sum = o.add(self.sum, other.sum);
-        if CROSS {
-            joined.cross = o.add(self.cross, other.cross);
-            joined.mass = o.add(self.mass, other.mass);
-        }
-        joined
-    }
-
-    /// Adds a term of the weighted sum and its coefficient.
-    #[inline(always)]
-    pub(crate) fn take_cross<O: Ops<F = F>>(&mut self, o: O, (term, q): (F, F)) {
-        self.cross = o.add(self.cross, term);
-        self.mass = o.add(self.mass, q);
-    }
+/// Adds terms of the weighted sum, and their coefficients.
+#[inline(always)]
+pub(crate) fn add_terms<O: Ops>(o: O, (a, b): (O::F, O::F), (c, d): (O::F, O::F)) -> (O::F, O::F) {
+    (o.add(a, c), o.add(b, d))
 }
 
 /// The logits of a group of rows.
@@ -247,52 +224,58 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     }
     let reference = state.enter::<O, CROSS>(o, start, tile_max);
     let zero = o.splat(0.0);
-    let (mut sum, mut weighted) = ([zero; LANES], [(zero, zero); LANES]);
+    let mut sum = [zero; LANES];
     // How many are equal to the reference: all but those below it.
     let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
-    for at in 0..len {
-        let class = start.wrapping_add(at);
-        let x = rows.load(class);
-        let d = o.sub(x, reference);
-        // Tiles are whole blocks.
-        let lane = at % LANES;
-        if O::INTEGER {
-            // Integers need no lanes.
-            ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
-            o.map_bits(
-                d,
-                #[inline(always)]
-                |d| {
-                    whole.add(d);
-                    d
-                },
+    let mut from = 0;
+    loop {
+        let to = if CROSS { len.min(from + BLOCK) } else { len };
+        let mut weighted = [(zero, zero); LANES];
+        for at in from..to {
+            let class = start.wrapping_add(at);
+            let x = rows.load(class);
+            let d = o.sub(x, reference);
+            // Tiles and blocks are whole groups of lanes.
+            let lane = at % LANES;
+            if O::INTEGER {
+                // Integers need no lanes.
+                ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
+                o.map_bits(
+                    d,
+                    #[inline(always)]
+                    |d| {
+                        whole.add(d);
+                        d
+                    },
+                );
+            } else {
+                let term = Term::new(o, d);
+                ties = o.int_add(ties, term.below);
+                rows.take(class, x, term);
+                sum[lane] = term.add_to(o, sum[lane]);
+            }
+            if CROSS {
+                weighted[lane] = add_terms(o, weighted[lane], cross(class, o.neg(d)));
+            }
+        }
+        if CROSS {
+            state.take_block(
+                o,
+                start.wrapping_add(from),
+                join_lanes::<O, _>(
+                    to - from,
+                    &mut weighted,
+                    #[inline(always)]
+                    |a, b| add_terms(o, a, b),
+                ),
             );
-        } else {
-            let term = Term::new(o, d);
-            ties = o.int_add(ties, term.below);
-            rows.take(class, x, term);
-            sum[lane] = term.add_to(o, sum[lane]);
         }
-        if CROSS {
-            let ((a, b), (c, d)) = (weighted[lane], cross(class, o.neg(d)));
-            weighted[lane] = (o.add(a, c), o.add(b, d));
+        from = to;
+        if to >= len {
+            break;
         }
     }
-    // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
-    let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
-    // From the last lane on, each goes to the one without its highest bit: level by level.
-    for lane in (1..used).rev() {
-        let to = (lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros())) % LANES;
-        if !O::INTEGER {
-            sum[to] = o.add(sum[to], sum[lane]);
-        }
-        if CROSS {
-            let ((a, b), (c, d)) = (weighted[to], weighted[lane]);
-            weighted[to] = (o.add(a, c), o.add(b, d));
-        }
-    }
-    let (cross, mass) = weighted[0];
     let sum = if O::INTEGER {
         o.map_bits(
             zero,
@@ -300,10 +283,27 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
             |_| whole.value(),
         )
     } else {
-        sum[0]
+        join_lanes::<O, _>(
+            len,
+            &mut sum,
+            #[inline(always)]
+            |a, b| o.add(a, b),
+        )
     };
-    let sums = Sums { sum, cross, mass };
-    state.leave::<O, CROSS>(o, sums, o.to_float(ties));
+    state.leave(o, sum, o.to_float(ties));
+}
+
+/// Joins the lanes of a tile or a block of `len` classes.
+#[inline(always)]
+fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T; LANES], mut join: impl FnMut(T, T) -> T) -> T {
+    // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
+    let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
+    // From the last lane on, each goes to the one without its highest bit: level by level.
+    for lane in (1..used).rev() {
+        let to = (lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros())) % LANES;
+        lanes[to] = join(lanes[to], lanes[lane]);
+    }
+    lanes[0]
 }
 
 /// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.
@@ -339,16 +339,18 @@ pub(crate) struct State<F> {
     max: F,
     /// How often the maximum occurs.
     ties: F,
+    /// Exponentials of what is below the reference, scaled by 2^60 (see [`math::exp_term`]).
     sum: F,
-    cross: F,
-    mass: F,
+    cross: LaneSums<F>,
+    mass: LaneSums<F>,
 }
 
 impl<F: Copy> State<F> {
     #[inline(always)]
     pub(crate) fn new<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        Self { max: s.splat(f32::NEG_INFINITY), ties: zero, sum: zero, cross: zero, mass: zero }
+        let none = LaneSums::new(s);
+        Self { max: s.splat(f32::NEG_INFINITY), ties: zero, sum: zero, cross: none, mass: none }
     }
 
     /// Goes on to the tile from class `start` on, with the maximum of its own. What was summed is scaled down where
@@ -369,8 +371,9 @@ impl<F: Copy> State<F> {
             self.ties = s.select(raised, s.splat(0.0), self.ties);
             if CROSS {
                 let step = s.sub(tile_max, finite(s, self.max));
-                let moved = s.add(self.cross, s.mul(self.mass, step));
-                self.cross = s.select(raised, moved, self.cross);
+                let mut moved = self.cross;
+                moved.add(s, s.mul(self.mass.value(s), step));
+                self.cross = moved.select(s, raised, self.cross);
             }
         }
         // A NaN of an earlier tile may drop out here; its terms keep it.
@@ -378,22 +381,29 @@ impl<F: Copy> State<F> {
         finite(s, self.max)
     }
 
-    /// Adds the sums of the tile, in which so many are equal to the reference.
+    /// Adds the weighted sum of the block from class `start` on, and that of its coefficients.
     #[inline(always)]
-    pub(crate) fn leave<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, sums: Sums<F>, ties: F) {
-        self.sum = s.add(self.sum, sums.sum);
-        self.ties = s.add(self.ties, ties);
-        if CROSS {
-            self.cross = s.add(self.cross, sums.cross);
-            self.mass = s.add(self.mass, sums.mass);
+    pub(crate) fn take_block<S: Ops<F = F>>(&mut self, s: S, start: usize, (cross, mass): (F, F)) {
+        if start == 0 {
+            (self.cross, self.mass) = (LaneSums::of(s, cross), LaneSums::of(s, mass));
+        } else {
+            self.cross.add(s, cross);
+            self.mass.add(s, mass);
         }
+    }
+
+    /// Adds the sum of the tile, in which so many are equal to the reference.
+    #[inline(always)]
+    pub(crate) fn leave<S: Ops<F = F>>(&mut self, s: S, sum: F, ties: F) {
+        self.sum = s.add(self.sum, sum);
+        self.ties = s.add(self.ties, ties);
     }
 
     #[inline(always)]
     pub(crate) fn finish<S: Ops<F = F>>(self, s: S) -> Partition<F> {
         // All of −∞ is below the reference 0, so that there are no ties.
         let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
-        Partition { max: self.max, others, cross: self.cross, mass: self.mass, logit: self.max }
+        Partition { max: self.max, others, cross: self.cross.value(s), mass: self.mass.value(s), logit: self.max }
     }
 }
 

@@ -4,7 +4,8 @@ use super::{
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
-    partition::{Layout, Partition, Rows, State, Sums, TARGET, TILE, Term, small_count},
+    partition::{BLOCK, Layout, Partition, Rows, State, TARGET, TILE, Term, add_terms, small_count},
+    sum::join_groups,
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
@@ -166,47 +167,63 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
     let len = x.map_or(out.len(), <[f32]>::len);
     let four = Four(s);
     let mut tally = Tally::new(s);
-    let count = LANES / S::N;
-    let mut done = 0;
-    while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
-        // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
-        for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
-            s.prefetch(line, TILE.min(len));
+    let block = if CROSS { BLOCK } else { TILE };
+    for from in (0..len).step_by(block) {
+        let part = from..len.min(from + block);
+        let x = x.and_then(|x| x.get(part.clone()));
+        let out = out.get_mut(part.clone()).unwrap_or(&mut []);
+        let mut weighted = [(s.splat(0.0), s.splat(0.0)); 4];
+        let mut done = 0;
+        while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
+            // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
+            for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
+                s.prefetch(line, TILE.min(len));
+            }
+            let d = four.sub(load_four(s, chunk), [reference; 4]);
+            let terms = Term::new(four, d);
+            for (k, &d) in d.iter().enumerate() {
+                let sum = &mut tally.sums[group::<S>(k)];
+                *sum = s.mul_add(terms.p[k], terms.scale[k], *sum);
+                tally.below = s.int_add(tally.below, terms.below[k]);
+                let at = done + k * S::N;
+                if CROSS {
+                    let weighted = &mut weighted[group::<S>(k)];
+                    *weighted = add_terms(s, *weighted, cross(start.wrapping_add(from + at), s.neg(d)));
+                }
+                if keep && let Some(out) = out.get_mut(at..at + S::N) {
+                    s.store_part(terms.whole[k], out);
+                }
+            }
+            done += 4 * S::N;
         }
-        let d = four.sub(load_four(s, chunk), [reference; 4]);
-        let terms = Term::new(four, d);
-        for (k, &d) in d.iter().enumerate() {
-            let sums = &mut tally.groups[k % count % 4];
-            sums.sum = s.mul_add(terms.p[k], terms.scale[k], sums.sum);
-            tally.below = s.int_add(tally.below, terms.below[k]);
-            let at = done + k * S::N;
+        for k in 0.. {
+            let used = S::N.min(part.len() - done);
+            if used == 0 {
+                break;
+            }
+            let d = s.sub(s.load_part(x.unwrap_or(out).get(done..).unwrap_or(&[]), f32::NEG_INFINITY), reference);
+            let term = tally.take(s, s, k, d);
             if CROSS {
-                sums.take_cross(s, cross(start.wrapping_add(at), s.neg(d)));
+                let (term, q) = cross(start.wrapping_add(from + done), s.neg(d));
+                let weighted = &mut weighted[group::<S>(k)];
+                *weighted = add_terms(s, *weighted, (first_lanes(s, term, used), first_lanes(s, q, used)));
             }
-            if keep && let Some(out) = out.get_mut(at..at + S::N) {
-                s.store_part(terms.whole[k], out);
+            if keep && let Some(out) = out.get_mut(done..done + used) {
+                s.store_part(term.whole, out);
             }
+            done += used;
         }
-        done += 4 * S::N;
-    }
-    for group in 0.. {
-        let used = S::N.min(len - done);
-        if used == 0 {
-            break;
-        }
-        let part = x.unwrap_or(out).get(done..).unwrap_or(&[]);
-        let d = s.sub(s.load_part(part, f32::NEG_INFINITY), reference);
-        let term = tally.take(s, s, group, d);
         if CROSS {
-            let (term, q) = cross(start.wrapping_add(done), s.neg(d));
-            tally.groups[group % count % 4].take_cross(s, (first_lanes(s, term, used), first_lanes(s, q, used)));
+            let (cross, mass) = join_groups::<S, _>(
+                weighted,
+                #[inline(always)]
+                |a, b| add_terms(s, a, b),
+            );
+            let joined = (s.splat(s.reduce_add(cross)), s.splat(s.reduce_add(mass)));
+            state.take_block(s, start.wrapping_add(from), joined);
         }
-        if keep && let Some(out) = out.get_mut(done..done + used) {
-            s.store_part(term.whole, out);
-        }
-        done += used;
     }
-    tally.leave::<S, CROSS>(s, s, state, len);
+    tally.leave(s, s, state, len);
 }
 
 /// The partitions of the rows `i .. i + N`, each a single tile, four at a time: of so few classes most of the time of one would
@@ -247,7 +264,7 @@ fn four_rows<S: Simd, const K: usize>(
             }
             tally.take(s, four, group, four.sub(load_rows(s, &row, at), reference));
         }
-        tally.leave::<S, false>(s, four, &mut state, rows.classes);
+        tally.leave(s, four, &mut state, rows.classes);
         let partition = state.finish(four);
         for k in 0..4 {
             let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
@@ -276,9 +293,15 @@ fn join_lanes<S: Simd, G: Group<S>>(s: S, g: G, x: G::F) -> G::F {
     )
 }
 
-/// The sums over a tile of a group of rows, in the lanes of its classes.
+/// Where the vector `k` of a row goes, of those that make up the sixteen lanes.
+#[inline(always)]
+fn group<S: Simd>(k: usize) -> usize {
+    k % (LANES / S::N) % 4
+}
+
+/// The sums of exponentials over a tile of a group of rows, in the lanes of its classes.
 struct Tally<G: Ops> {
-    groups: [Sums<G::F>; 4],
+    sums: [G::F; 4],
     /// How many are below the reference, negative.
     below: G::I,
 }
@@ -286,39 +309,34 @@ struct Tally<G: Ops> {
 impl<G: Ops> Tally<G> {
     #[inline(always)]
     fn new(g: G) -> Self {
-        Self { groups: [Sums::zero(g); 4], below: g.int(0) }
+        Self { sums: [g.splat(0.0); 4], below: g.int(0) }
     }
 
-    /// Takes in the vector `group` of each row, by its distance from the reference.
+    /// Takes in the vector `k` of each row, by its distance from the reference.
     #[inline(always)]
-    fn take<S: Simd>(&mut self, _: S, g: G, group: usize, d: G::F) -> Term<G> {
+    fn take<S: Simd>(&mut self, _: S, g: G, k: usize, d: G::F) -> Term<G> {
         let term = Term::new(g, d);
-        let sums = &mut self.groups[group % (LANES / S::N) % 4];
-        sums.sum = term.add_to(g, sums.sum);
+        let sum = &mut self.sums[group::<S>(k)];
+        *sum = term.add_to(g, *sum);
         self.below = g.int_add(self.below, term.below);
         term
     }
 
     /// Joins the lanes of a tile of `len` classes.
     #[inline(always)]
-    fn leave<S: Simd, const CROSS: bool>(self, s: S, g: G, state: &mut State<G::F>, len: usize)
+    fn leave<S: Simd>(self, s: S, g: G, state: &mut State<G::F>, len: usize)
     where
         G: Group<S>,
     {
-        let [a, b, c, d] = self.groups;
-        let sums = match LANES / S::N {
-            1 => a,
-            2 => a.join::<G, CROSS>(g, b),
-            _ => a.join::<G, CROSS>(g, c).join::<G, CROSS>(g, b.join::<G, CROSS>(g, d)),
-        };
-        let mut whole = Sums { sum: join_lanes(s, g, sums.sum), ..sums };
-        if CROSS {
-            whole.cross = join_lanes(s, g, sums.cross);
-            whole.mass = join_lanes(s, g, sums.mass);
-        }
+        let sum = join_groups::<S, _>(
+            self.sums,
+            #[inline(always)]
+            |a, b| g.add(a, b),
+        );
         // The lanes behind the end held −∞, which is below the reference.
         let lanes = g.splat(small_count(len.next_multiple_of(S::N)));
-        state.leave::<G, CROSS>(g, whole, g.add(lanes, join_lanes(s, g, g.to_float(self.below))));
+        let ties = g.add(lanes, join_lanes(s, g, g.to_float(self.below)));
+        state.leave(g, join_lanes(s, g, sum), ties);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::grid::first_lanes;
 use crate::{
-    simd::{LANES, Simd},
+    simd::{LANES, Ops, Simd},
     total::{Compensated, Total},
 };
 
@@ -76,7 +76,12 @@ pub(crate) fn in_lanes<S: Simd, T: Copy, B: Copy>(
     for (group, value) in values.iter_mut().take(LANES / S::N).enumerate() {
         last(value, group);
     }
-    let [a, b, c, d] = values;
+    join_groups::<S, T>(values, join)
+}
+
+/// Joins the vectors that make up the sixteen lanes.
+#[inline(always)]
+pub(crate) fn join_groups<S: Simd, T>([a, b, c, d]: [T; 4], mut join: impl FnMut(T, T) -> T) -> T {
     match LANES / S::N {
         1 => a,
         2 => join(a, b),
@@ -96,16 +101,34 @@ pub(crate) struct LaneSums<F> {
 
 impl<F: Copy> LaneSums<F> {
     #[inline(always)]
-    pub(crate) fn new<S: Simd<F = F>>(s: S) -> Self {
-        Self { sum: s.splat(0.0), lost: s.splat(0.0) }
+    pub(crate) fn new<O: Ops<F = F>>(o: O) -> Self {
+        Self { sum: o.splat(0.0), lost: o.splat(0.0) }
+    }
+
+    /// Of one term.
+    #[inline(always)]
+    pub(crate) fn of<O: Ops<F = F>>(o: O, x: F) -> Self {
+        Self { sum: x, lost: o.splat(0.0) }
     }
 
     /// Adds one term to each lane: two-sum, as [`Compensated::merge`].
     #[inline(always)]
-    pub(crate) fn add<S: Simd<F = F>>(&mut self, s: S, x: F) {
-        let (sum, lost) = two_sum(s, self.sum, x);
+    pub(crate) fn add<O: Ops<F = F>>(&mut self, o: O, x: F) {
+        let (sum, lost) = two_sum(o, self.sum, x);
         self.sum = sum;
-        self.lost = s.add(self.lost, lost);
+        self.lost = o.add(self.lost, lost);
+    }
+
+    /// The rounded sums. What an infinite one lost is NaN, and means nothing.
+    #[inline(always)]
+    pub(crate) fn value<O: Ops<F = F>>(self, o: O) -> F {
+        o.add(self.sum, o.select(o.eq(self.lost, self.lost), self.lost, o.splat(0.0)))
+    }
+
+    /// `mask ? self : other`
+    #[inline(always)]
+    pub(crate) fn select<O: Ops<F = F>>(self, o: O, mask: O::M, other: Self) -> Self {
+        Self { sum: o.select(mask, self.sum, other.sum), lost: o.select(mask, self.lost, other.lost) }
     }
 
     /// Lane by lane, the sums of both.
@@ -137,10 +160,10 @@ impl<F: Copy> LaneSums<F> {
 
 /// The rounded sum and what the rounding lost, exactly (Knuth).
 #[inline(always)]
-fn two_sum<S: Simd>(s: S, a: S::F, b: S::F) -> (S::F, S::F) {
-    let sum = s.add(a, b);
-    let from_b = s.sub(sum, a);
-    let lost = s.add(s.sub(a, s.sub(sum, from_b)), s.sub(b, from_b));
+fn two_sum<O: Ops>(o: O, a: O::F, b: O::F) -> (O::F, O::F) {
+    let sum = o.add(a, b);
+    let from_b = o.sub(sum, a);
+    let lost = o.add(o.sub(a, o.sub(sum, from_b)), o.sub(b, from_b));
     (sum, lost)
 }
 
@@ -219,17 +242,11 @@ fn by_vectors<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut
         group += 1;
         done += S::N;
     }
-    let [a, b, c, d] = sums;
-    match groups {
-        1 => a,
-        2 => merge_pairs(s, a, b),
-        _ => merge_pairs(s, merge_pairs(s, a, c), merge_pairs(s, b, d)),
-    }
-}
-
-#[inline(always)]
-fn merge_pairs<S: Simd>(s: S, (a, b): Pair<S::F>, (c, d): Pair<S::F>) -> Pair<S::F> {
-    (a.merge(s, c), b.merge(s, d))
+    join_groups::<S, _>(
+        sums,
+        #[inline(always)]
+        |(a, b), (c, d)| (a.merge(s, c), b.merge(s, d)),
+    )
 }
 
 #[inline(always)]
