@@ -196,6 +196,7 @@ fn kernels() {
             }
             for reduction in Reduction::ALL {
                 let want = reduction.run(backends[0], &row, CONTIGUOUS);
+                reduction.assert_close(want, &row.data, || format!("{reduction:?}: {row:?}"));
                 for &backend in compared(&backends) {
                     for at in layouts(&mut turn) {
                         let got = reduction.run(backend, &row, at);

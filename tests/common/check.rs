@@ -9,6 +9,9 @@ pub const NEAR: f64 = 5e-7;
 /// `none`, for margins up to 80, at any common offset up to 1e4.
 pub const CONFIDENT: f64 = 4e-6;
 
+/// The relative error of a softmax of logits within 20 of each other, and of sums of exponentials.
+pub const SOFTMAX: f64 = 1.5e-6;
+
 /// The distance of neighbouring subnormal floats.
 const SUBNORMAL: f64 = 1.401_298_464_324_817e-45;
 

@@ -122,6 +122,26 @@ impl Reduction {
             Self::LogSumExp => on.log_sum_exp(x.view()),
         }
     }
+
+    /// Compares a result with that in `f64`.
+    #[track_caller]
+    pub fn assert_close(self, got: f32, x: &[f32], what: impl FnOnce() -> String) {
+        match self {
+            Self::RowMax => check::close(got, reference::row_max(x), 0.0, what),
+            Self::ExpSum(shift) => check::close(got, reference::exp_sum(x, shift), check::SOFTMAX, what),
+            Self::LogSumExp => {
+                let (max, log) = reference::log_sum_exp(x);
+                let want = max + log;
+                if want.is_finite() {
+                    // The maximum and the logarithm that is added to it may cancel: the bound is relative to both.
+                    let error = (f64::from(got) - want).abs();
+                    assert!(error <= check::NEAR * (max.abs() + log), "got {got:e}, expected {want:e} on {}", what());
+                } else {
+                    check::close(got, want, 0.0, what);
+                }
+            }
+        }
+    }
 }
 
 /// Runs every kernel on every backend and in every layout; the backends of one arithmetic must give the same bits.
