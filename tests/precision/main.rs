@@ -31,21 +31,29 @@ use simd::{Backend, INTEGERS, LANES, Ops};
 /// One input of so many.
 const SPARSE: usize = if cfg!(debug_assertions) { 65_537 } else { 4_099 };
 
-/// Two tests of each function in the table, which is in the order of the README's.
+/// Three tests of each function in the table, which is in the order of the README's.
 macro_rules! sweeps {
     ($($name:ident $portable:literal $fused:literal $integer:literal,)*) => {$(
         mod $name {
             use super::{SPARSE, function, sweep};
 
+            const BOUNDS: [&str; 3] = [$portable, $fused, $integer];
+
             #[test]
             fn sparse() {
-                sweep::check::<function::$name>(stringify!($name), [$portable, $fused, $integer], SPARSE);
+                sweep::check::<function::$name>(stringify!($name), BOUNDS, &sweep::EVERY, SPARSE);
             }
 
             #[test]
             #[ignore = "all 2^32 inputs"]
             fn all() {
-                sweep::check::<function::$name>(stringify!($name), [$portable, $fused, $integer], 1);
+                sweep::check::<function::$name>(stringify!($name), BOUNDS, &sweep::BY_FLOATS, 1);
+            }
+
+            #[test]
+            #[ignore = "all 2^32 inputs"]
+            fn all_by_integers() {
+                sweep::check::<function::$name>(stringify!($name), BOUNDS, &sweep::BY_INTEGERS, 1);
             }
         }
     )*};

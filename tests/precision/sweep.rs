@@ -4,6 +4,7 @@ use std::{
     io::Write,
     iter,
     marker::PhantomData,
+    ops::Range,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -23,6 +24,11 @@ const CHUNK: u64 = (BLOCKS * LANES) as u64;
 
 /// The columns of the table.
 pub(crate) const ARITHMETICS: [&str; 3] = ["portable", "fused", "by integers"];
+
+/// Those that compute with floats, and the other one.
+pub(crate) const BY_FLOATS: Range<usize> = 0..2;
+pub(crate) const BY_INTEGERS: Range<usize> = 2..3;
+pub(crate) const EVERY: Range<usize> = 0..3;
 
 /// An error in ULP and its input.
 type Worst = (f64, f32);
@@ -89,16 +95,17 @@ fn error(got: f32, exact: f64) -> f64 {
     if error < f64::INFINITY { error } else { special }
 }
 
-/// Sweeps one input of `step` and compares the worst error in each arithmetic with what the table says; and with all
-/// inputs, whether the table says more than there is.
-pub(crate) fn check<F: Function>(name: &str, bounds: [&str; 3], step: usize) {
+/// Sweeps one input of `step` and compares the worst error in each of these arithmetics with what the table says; and with
+/// all inputs, whether the table says more than there is.
+pub(crate) fn check<F: Function>(name: &str, bounds: [&str; 3], arithmetics: &Range<usize>, step: usize) {
     // One after the other, each on all cores.
     static SWEEPING: Mutex<()> = Mutex::new(());
     let _one = SWEEPING.lock().unwrap_or_else(PoisonError::into_inner);
     let start = Instant::now();
-    let worst = worst_of_all::<F>(name, step as u64);
+    let worst = worst_of_all::<F>(name, arithmetics, step as u64);
     let seconds = start.elapsed().as_secs_f32();
-    for (((error, at), arithmetic), bound) in worst.into_iter().zip(ARITHMETICS).zip(bounds) {
+    let rows = worst.into_iter().zip(ARITHMETICS).zip(bounds);
+    for (((error, at), arithmetic), bound) in rows.skip(arithmetics.start).take(arithmetics.len()) {
         println!("\r{name:14} {arithmetic:11} {error:.4} ULP at {at:e} (bound {bound}), {seconds:.1} s");
         assert!(error <= bound.parse().expect("a number"), "{name}, {arithmetic}: {error} ULP at {at:e}");
         let tight = format!("{:.2}", (error * 100.0).ceil() / 100.0);
@@ -107,12 +114,12 @@ pub(crate) fn check<F: Function>(name: &str, bounds: [&str; 3], step: usize) {
 }
 
 /// Those of each arithmetic.
-fn worst_of_all<F: Function>(name: &str, step: u64) -> Vec<Worst> {
+fn worst_of_all<F: Function>(name: &str, arithmetics: &Range<usize>, step: u64) -> Vec<Worst> {
     let inputs = u64::from(F::LAST) / step + 1;
     let chunks = inputs.div_ceil(CHUNK);
     let next = AtomicU64::new(0);
     let worst = || {
-        let mut sweep = Sweep::new();
+        let mut sweep = Sweep::new(arithmetics);
         for chunk in iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|&chunk| chunk < chunks) {
             sweep.chunk::<F>(name, |i| (chunk * CHUNK + i).min(inputs - 1) * step);
             if chunk.is_multiple_of(1 << 12) && step == 1 {
@@ -150,15 +157,18 @@ struct Sweep {
     exact: Vec<[f64; LANES]>,
     first: Vec<Block>,
     other: Vec<Block>,
-    /// The backends of each arithmetic; of the fused one there may be none.
+    /// The backends of each arithmetic that is swept; of the fused one there may be none.
     backends: [Vec<Backend>; 3],
     worst: Vec<Worst>,
 }
 
 impl Sweep {
-    fn new() -> Self {
+    fn new(arithmetics: &Range<usize>) -> Self {
         let of = |fused| Backend::available().filter(|backend| backend.is_fused() == fused).collect::<Vec<_>>();
-        let backends = [of(false), of(true), vec![Backend::INTEGER]];
+        let mut backends = [of(false), of(true), vec![Backend::INTEGER]];
+        for (i, backends) in backends.iter_mut().enumerate().filter(|(i, _)| !arithmetics.contains(i)) {
+            backends.clear();
+        }
         let [x, first, other] = [(); 3].map(|()| vec![[0.0; LANES]; BLOCKS]);
         let worst = vec![(0.0, 0.0); backends.len()];
         Self { x, exact: vec![[0.0; LANES]; BLOCKS], first, other, backends, worst }
