@@ -88,22 +88,25 @@ macro_rules! outcome {
 }
 
 fn run(case: &Case, backend: Backend, at: Placement) -> Outcome {
-    let class_weight = case.class_weight.as_deref().unwrap_or(&[]);
+    let class_weight = case.class_weight.as_deref();
+    let cross_entropy = || {
+        let loss = CrossEntropyLoss::new().label_smoothing(case.smoothing).on(backend);
+        class_weight.map_or(loss, |weight| loss.weight(weight))
+    };
     let of_element = |weight: &Option<Array<f32>>| {
         let weight = weight.as_ref().expect("a weight").broadcast(&case.input.shape);
         Laid::new(&Array::new(&case.input.shape, weight), at)
     };
     match (case.loss, &case.target) {
         (Loss::CrossEntropy, Target::Classes(labels)) => {
-            let loss = CrossEntropyLoss::new().weight(class_weight).label_smoothing(case.smoothing).on(backend);
-            outcome!(case, at, 2, 2, labels, loss)
+            outcome!(case, at, 2, 2, labels, cross_entropy())
         }
         (Loss::CrossEntropy, Target::Probabilities(target)) => {
-            let loss = CrossEntropyLoss::new().weight(class_weight).label_smoothing(case.smoothing).on(backend);
-            outcome!(case, at, 3, 2, target, loss)
+            outcome!(case, at, 3, 2, target, cross_entropy())
         }
         (Loss::Nll, Target::Classes(labels)) => {
-            outcome!(case, at, 2, 2, labels, NllLoss::new().weight(class_weight).on(backend))
+            let loss = NllLoss::new().on(backend);
+            outcome!(case, at, 2, 2, labels, class_weight.map_or(loss, |weight| loss.weight(weight)))
         }
         (Loss::Bce, Target::Probabilities(target)) => {
             let weight = of_element(&case.weight);
@@ -141,6 +144,7 @@ fn cross_entropy() {
         let cases = [
             classes(&mut random, Loss::CrossEntropy, &shape, options(0.1, Ignored::Default)),
             soft_classes(&mut random, &shape, options(0.1, Ignored::None)),
+            classes(&mut random, Loss::CrossEntropy, &shape, Options { ignored: Ignored::Default, ..Options::NONE }),
             classes(&mut random, Loss::CrossEntropy, &shape, options(0.0, Ignored::None)),
         ];
         // Under Miri, one for each shape.
@@ -154,6 +158,7 @@ fn nll() {
     let (mut random, mut turn) = (Random::new(42), 0);
     for shape in shapes(&ELEMENTS) {
         verify(&mut turn, &classes(&mut random, Loss::Nll, &shape, options(0.0, Ignored::Default)));
+        verify(&mut turn, &classes(&mut random, Loss::Nll, &shape, Options::NONE));
     }
 }
 

@@ -166,7 +166,7 @@ impl Sweep {
     fn new(arithmetics: &Range<usize>) -> Self {
         let of = |fused| Backend::available().filter(|backend| backend.is_fused() == fused).collect::<Vec<_>>();
         let mut backends = [of(false), of(true), vec![Backend::INTEGER]];
-        for (i, backends) in backends.iter_mut().enumerate().filter(|(i, _)| !arithmetics.contains(i)) {
+        for (_, backends) in backends.iter_mut().enumerate().filter(|(i, _)| !arithmetics.contains(i)) {
             backends.clear();
         }
         let [x, first, other] = [(); 3].map(|()| vec![[0.0; LANES]; BLOCKS]);
