@@ -5,7 +5,7 @@ use super::{
     gradient::TargetGradients,
     grid::Run,
     map::{Coefficients, Memory, RowMap, write_lanes},
-    partition::{Layout, Partition, Rows, Source, State, TARGET, TILE, always, tile},
+    partition::{Each, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, tile},
 };
 use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd, Strided};
 
@@ -51,13 +51,17 @@ impl Layout for Direct {
         }
         let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
-        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        let mut terms = Each { coefficient: cross_of::<S, S, K>(s, s, rows, run, i, count), same: rows.cross.same() };
         let mut state = State::new(s);
         for start in (0..rows.classes).step_by(TILE) {
             let len = TILE.min(rows.classes - start);
-            tile::<S, CROSS>(s, &mut state, start, len, &mut source, cross);
+            if CROSS {
+                tile(s, &mut state, start, len, &mut source, &mut terms);
+            } else {
+                tile(s, &mut state, start, len, &mut source, &mut NoTerms);
+            }
         }
-        Partition { logit, ..state.finish(s) }
+        Partition { logit, ..state.finish(s, rows.classes, &terms) }
     }
 
     #[inline(always)]
@@ -97,7 +101,7 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
     let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, 1);
     for class in 0..rows.classes {
         let x = s.load_part(out.logits().get(from..).unwrap_or(&[]), 0.0);
-        let q = if M::CROSS { cross(class, x).1 } else { x };
+        let q = if M::CROSS { cross(class, x).0 } else { x };
         s.store_part(M::of_logit(s, row, x, q), out.data.get_mut(to..).unwrap_or(&mut []));
         from = from.wrapping_add_signed(rows.stride);
         to = to.wrapping_add_signed(out.stride);
@@ -113,11 +117,11 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
     if let Some(mut row) = Strided::new(x, row, stride, classes) {
         while row.len() > 0 {
             let x = row.take(TILE);
-            tile::<O, false>(o, &mut state, start, x.len(), &mut Part { x, start }, |_, x| (x, x));
+            tile(o, &mut state, start, x.len(), &mut Part { x, start }, &mut NoTerms);
             start += x.len();
         }
     }
-    let Partition { max, others, .. } = state.finish(o);
+    let Partition { max, others, .. } = state.finish(o, classes, &NoTerms);
     (max, others)
 }
 
@@ -156,7 +160,9 @@ impl<S: Simd, const K: usize> Source<S> for InMemory<'_, '_, S, K> {
     }
 }
 
-/// The terms of the weighted sum of one class in the rows of a group, of which each vector has `count`.
+/// [`Cross::coefficient`] of one class in the rows of a group, of which each vector has `count`.
+///
+/// [`Cross::coefficient`]: super::partition::Cross::coefficient
 #[inline(always)]
 pub(crate) fn cross_of<'a, S: Simd, G: Group<S>, const K: usize>(
     s: S,
@@ -169,7 +175,7 @@ pub(crate) fn cross_of<'a, S: Simd, G: Group<S>, const K: usize>(
     let mut run = *run;
     always(
         #[inline(always)]
-        move |class: usize, delta| {
+        move |class: usize, d| {
             let weight = match rows.cross.weight {
                 Some(weight) => g.splat(weight.get(class).copied().unwrap_or(0.0)),
                 None => g.splat(1.0),
@@ -187,7 +193,7 @@ pub(crate) fn cross_of<'a, S: Simd, G: Group<S>, const K: usize>(
                 }
                 None => None,
             };
-            rows.cross.term(g, weight, target, delta)
+            rows.cross.coefficient(g, weight, target, d)
         },
     )
 }

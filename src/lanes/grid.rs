@@ -421,12 +421,12 @@ fn scatter(data: &mut [f32], offset: usize, step: isize, x: &[f32]) {
 pub(crate) const LANE_NUMBERS: [f32; LANES] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0];
 
-/// `x` in the first `count` lanes, 0 in the others.
+/// `x` in the first `count` lanes, `rest` in the others.
 #[inline(always)]
-pub(crate) fn first_lanes<S: Simd>(s: S, x: S::F, count: usize) -> S::F {
+pub(crate) fn first_lanes<S: Simd>(s: S, x: S::F, count: usize, rest: S::F) -> S::F {
     if count >= S::N {
         return x;
     }
     let limit = LANE_NUMBERS.get(count).copied().unwrap_or(0.0);
-    s.select(s.lt(s.load(&LANE_NUMBERS, 0), s.splat(limit)), x, s.splat(0.0))
+    s.select(s.lt(s.load(&LANE_NUMBERS, 0), s.splat(limit)), x, rest)
 }

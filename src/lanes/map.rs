@@ -139,7 +139,7 @@ pub(crate) fn write_lanes<S: Simd, M: RowMap, const K: usize>(
     for class in 0..rows.classes {
         let shift = rows.stride.wrapping_mul(class.cast_signed());
         let x = rows.grid.load(s, run, 0, out.logits(), i, count, shift, 0.0);
-        let q = if M::CROSS { cross(class, x).1 } else { x };
+        let q = if M::CROSS { cross(class, x).0 } else { x };
         out.store(s, &rows.grid, run, i, count, class, M::of_logit(s, row, x, q));
     }
 }
@@ -197,7 +197,7 @@ impl<M: RowMap, const KEPT: bool, const K: usize> Apply for OfRow<'_, '_, M, KEP
         let q = if M::CROSS {
             g.gather(
                 #[inline(always)]
-                |k| self.rows.cross.of_row(s, self.target, at.wrapping_add(k * S::N), s.splat(0.0)).1,
+                |k| self.rows.cross.of_row(s, self.target, at.wrapping_add(k * S::N), s.splat(0.0)).0,
             )
         } else {
             x

@@ -7,9 +7,9 @@ use super::{
     gradient::{TargetLanes, as_floats},
     grid::Run,
     map::{Coefficients, RowMap},
-    partition::{Partition, Rows, Source, State, Term, small_count, tile},
+    partition::{Each, NoTerms, Partition, Rows, Same, Source, State, Term, Terms, small_count, tile},
 };
-use crate::simd::{Block, Group, LANES, Simd};
+use crate::simd::{Block, Group, LANES, Ops, Simd};
 
 /// Blocks of a panel: 16 KiB.
 pub(crate) const BLOCKS: usize = 256;
@@ -71,27 +71,16 @@ impl Panel {
         labels: &[usize],
     ) -> Partition<G::F> {
         let label = as_floats(s, g, labels);
-        let mut state = State::new(g);
         let mut source = Packed::<S, G, M> { panel: self, s, g, first, label, logit: g.splat(0.0), map: PhantomData };
-        match rows.cross.same() {
-            Some(q) if CROSS => {
-                let q = g.splat(q);
-                tile::<G, CROSS>(
-                    g,
-                    &mut state,
-                    0,
-                    rows.classes,
-                    &mut source,
-                    #[inline(always)]
-                    |_, delta| (g.mul(q, delta), q),
-                );
+        let partition = match rows.cross.same() {
+            _ if !CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
+            Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
+            None => {
+                let coefficient = cross_of::<S, G, K>(s, g, rows, run, i, count);
+                packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None })
             }
-            _ => {
-                let cross = cross_of::<S, G, K>(s, g, rows, run, i, count);
-                tile::<G, CROSS>(g, &mut state, 0, rows.classes, &mut source, cross);
-            }
-        }
-        Partition { logit: source.logit, ..state.finish(g) }
+        };
+        Partition { logit: source.logit, ..partition }
     }
 
     /// A map of one class of the vector of rows `number`, after [`Panel::partition`].
@@ -106,7 +95,7 @@ impl Panel {
         targets: Option<&TargetLanes<S>>,
     ) -> S::F {
         let x = self.load(s, s, class, number);
-        let q = if M::CROSS { cross(class, x).1 } else { x };
+        let q = if M::CROSS { cross(class, x).0 } else { x };
         let y = M::value(s, row, x, q);
         targets.map_or(
             y,
@@ -114,6 +103,19 @@ impl Panel {
             |targets| targets.set(s, class, y),
         )
     }
+}
+
+/// The partition of rows of a single tile.
+#[inline(always)]
+fn packed_partition<O: Ops, const T: usize>(
+    o: O,
+    classes: usize,
+    rows: &mut impl Source<O>,
+    mut terms: impl Terms<O, T>,
+) -> Partition<O::F> {
+    let mut state = State::new(o);
+    tile(o, &mut state, 0, classes, rows, &mut terms);
+    state.finish(o, classes, &terms)
 }
 
 /// The vectors of rows from `first` on, and the logits of the classes `label`.

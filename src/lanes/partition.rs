@@ -123,15 +123,15 @@ impl Cross<'_> {
     /// No weighted sum.
     pub(crate) const NONE: Self = Self { weight: None, target: None, keep: 1.0, floor: 0.0 };
 
-    /// `q_c` where it is the same for all classes, as it is for a label that is smoothed without weights.
+    /// `q_c` where it is the same for all classes, as it is for a label that is smoothed without weights, and not 0.
     #[inline(always)]
     pub(crate) fn same(&self) -> Option<f32> {
-        if self.weight.is_none() && self.target.is_none() { Some(self.floor) } else { None }
+        if self.weight.is_none() && self.target.is_none() && self.floor != 0.0 { Some(self.floor) } else { None }
     }
 
-    /// The terms of the `N` classes from `class` on, in a row whose targets start at `offset`.
+    /// [`Self::coefficient`] of the `N` classes from `class` on, in a row whose targets start at `offset`.
     #[inline(always)]
-    pub(crate) fn of_row<S: Simd>(&self, s: S, offset: usize, class: usize, delta: S::F) -> (S::F, S::F) {
+    pub(crate) fn of_row<S: Simd>(&self, s: S, offset: usize, class: usize, d: S::F) -> (S::F, S::F) {
         let weight = match self.weight {
             Some(weight) => s.load_part(weight.get(class..).unwrap_or(&[]), 0.0),
             None => s.splat(1.0),
@@ -148,35 +148,101 @@ impl Cross<'_> {
             }
             None => None,
         };
-        self.term(s, weight, target, delta)
+        self.coefficient(s, weight, target, d)
     }
 
-    /// [`Self::of_row`] in one row.
+    /// The terms of one row, whose targets start at `offset`.
     #[inline(always)]
-    pub(crate) fn in_row<S: Simd>(&self, s: S, offset: usize) -> impl FnMut(usize, S::F) -> (S::F, S::F) {
-        always(
+    pub(crate) fn in_row<S: Simd>(&self, s: S, offset: usize) -> impl Terms<S, 2> {
+        let coefficient = always(
             #[inline(always)]
-            move |class, delta| self.of_row(s, offset, class, delta),
-        )
+            move |class, d| self.of_row(s, offset, class, d),
+        );
+        Each { coefficient, same: self.same() }
     }
 
-    /// `q delta` and `q`, from a weight and a target.
+    /// `q`, from a weight and a target, and `d`, or 0 where the smoothed target is exactly that.
     #[inline(always)]
-    pub(crate) fn term<S: Ops>(&self, s: S, weight: S::F, target: Option<S::F>, delta: S::F) -> (S::F, S::F) {
+    pub(crate) fn coefficient<S: Ops>(&self, s: S, weight: S::F, target: Option<S::F>, d: S::F) -> (S::F, S::F) {
         let Some(target) = target else {
             let q = s.mul(weight, s.splat(self.floor));
-            return (s.mul(q, delta), q);
+            return (q, if self.floor == 0.0 { s.splat(0.0) } else { d });
         };
         let smoothed = s.mul_add(target, s.splat(self.keep), s.splat(self.floor));
-        let q = s.mul(weight, smoothed);
-        (s.select(s.eq(smoothed, s.splat(0.0)), s.splat(0.0), s.mul(q, delta)), q)
+        (s.mul(weight, smoothed), s.select(s.eq(smoothed, s.splat(0.0)), s.splat(0.0), d))
     }
 }
 
-/// Adds terms of the weighted sum, and their coefficients.
+/// What is summed along with the exponentials, in `T` sums: with none of them nothing; with one `Σ q_c (max - x_c)`; with two
+/// `Σ q_c`, too.
+pub(crate) trait Terms<O: Ops, const T: usize> {
+    /// Adds the terms of one class, or of the classes from `class` on, whose logits are at the distance `d` from the reference.
+    fn add(&mut self, o: O, class: usize, d: O::F, sums: [O::F; T]) -> [O::F; T];
+    /// `Σ q_c` of the first `classes`, of which the second sum is `added`.
+    fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F;
+}
+
+/// No weighted sum.
+pub(crate) struct NoTerms;
+
+impl<O: Ops> Terms<O, 0> for NoTerms {
+    #[inline(always)]
+    fn add(&mut self, _: O, _: usize, _: O::F, sums: [O::F; 0]) -> [O::F; 0] {
+        sums
+    }
+
+    #[inline(always)]
+    fn mass(&self, _: O, _: usize, added: LaneSums<O::F>) -> O::F {
+        added.sum
+    }
+}
+
+/// All coefficients are the same: see [`Cross::same`].
+pub(crate) struct Same(pub(crate) f32);
+
+impl<O: Ops> Terms<O, 1> for Same {
+    #[inline(always)]
+    fn add(&mut self, o: O, _: usize, d: O::F, [cross]: [O::F; 1]) -> [O::F; 1] {
+        [o.neg_mul_add(o.splat(self.0), d, cross)]
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "rounded, as a sum would be")]
+    #[inline(always)]
+    fn mass(&self, o: O, classes: usize, _: LaneSums<O::F>) -> O::F {
+        o.splat(self.0 * classes as f32)
+    }
+}
+
+/// Each class has a coefficient of its own: a function as [`Cross::of_row`]. Where they are the same all the same, so is the result.
+#[derive(Clone, Copy)]
+pub(crate) struct Each<F> {
+    pub(crate) coefficient: F,
+    pub(crate) same: Option<f32>,
+}
+
+impl<O: Ops, F: FnMut(usize, O::F) -> (O::F, O::F)> Terms<O, 2> for Each<F> {
+    #[inline(always)]
+    fn add(&mut self, o: O, class: usize, d: O::F, [cross, mass]: [O::F; 2]) -> [O::F; 2] {
+        let (q, d) = (self.coefficient)(class, d);
+        [o.neg_mul_add(q, d, cross), o.add(mass, q)]
+    }
+
+    #[inline(always)]
+    fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F {
+        match self.same {
+            Some(q) => Same(q).mass(o, classes, added),
+            None => added.value(o),
+        }
+    }
+}
+
+/// Adds sums of terms.
 #[inline(always)]
-pub(crate) fn add_terms<O: Ops>(o: O, (a, b): (O::F, O::F), (c, d): (O::F, O::F)) -> (O::F, O::F) {
-    (o.add(a, c), o.add(b, d))
+pub(crate) fn add_sums<O: Ops, const T: usize>(o: O, mut a: [O::F; T], b: [O::F; T]) -> [O::F; T] {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a = o.add(*a, b);
+    }
+    a
 }
 
 /// The logits of a group of rows.
@@ -190,13 +256,13 @@ pub(crate) trait Source<O: Ops> {
 
 /// Takes in one tile of a group of rows, its `len` classes from `start` on.
 #[inline(always)]
-pub(crate) fn tile<O: Ops, const CROSS: bool>(
+pub(crate) fn tile<O: Ops, const T: usize>(
     o: O,
     state: &mut State<O::F>,
     start: usize,
     len: usize,
     rows: &mut impl Source<O>,
-    mut cross: impl FnMut(usize, O::F) -> (O::F, O::F),
+    terms: &mut impl Terms<O, T>,
 ) {
     let mut tile_max = o.splat(f32::NEG_INFINITY);
     let mut top = integer::Max::new();
@@ -222,7 +288,7 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
             |_| top.value(),
         );
     }
-    let reference = state.enter::<O, CROSS>(o, start, tile_max);
+    let reference = state.enter(o, start, tile_max, terms);
     let zero = o.splat(0.0);
     let mut sum = [zero; LANES];
     // How many are equal to the reference: all but those below it.
@@ -230,8 +296,8 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
     let mut whole = integer::ExpSum::new();
     let mut from = 0;
     loop {
-        let to = if CROSS { len.min(from + BLOCK) } else { len };
-        let mut weighted = [(zero, zero); LANES];
+        let to = if T > 0 { len.min(from + BLOCK) } else { len };
+        let mut weighted = [[zero; T]; LANES];
         for at in from..to {
             let class = start.wrapping_add(at);
             let x = rows.load(class);
@@ -255,21 +321,16 @@ pub(crate) fn tile<O: Ops, const CROSS: bool>(
                 rows.take(class, x, term);
                 sum[lane] = term.add_to(o, sum[lane]);
             }
-            if CROSS {
-                weighted[lane] = add_terms(o, weighted[lane], cross(class, o.neg(d)));
-            }
+            weighted[lane] = terms.add(o, class, d, weighted[lane]);
         }
-        if CROSS {
-            state.take_block(
-                o,
-                start.wrapping_add(from),
-                join_lanes::<O, _>(
-                    to - from,
-                    &mut weighted,
-                    #[inline(always)]
-                    |a, b| add_terms(o, a, b),
-                ),
+        if T > 0 {
+            let joined = join_lanes::<O, _>(
+                to - from,
+                &mut weighted,
+                #[inline(always)]
+                |a, b| add_sums(o, a, b),
             );
+            state.take_block(o, start.wrapping_add(from), joined);
         }
         from = to;
         if to >= len {
@@ -341,23 +402,28 @@ pub(crate) struct State<F> {
     ties: F,
     /// Exponentials of what is below the reference, scaled by 2^60 (see [`math::exp_term`]).
     sum: F,
-    cross: LaneSums<F>,
-    mass: LaneSums<F>,
+    /// `cross` and `mass` of [`Partition`].
+    weighted: [LaneSums<F>; 2],
 }
 
 impl<F: Copy> State<F> {
     #[inline(always)]
     pub(crate) fn new<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        let none = LaneSums::new(s);
-        Self { max: s.splat(f32::NEG_INFINITY), ties: zero, sum: zero, cross: none, mass: none }
+        Self { max: s.splat(f32::NEG_INFINITY), ties: zero, sum: zero, weighted: [LaneSums::new(s); 2] }
     }
 
     /// Goes on to the tile from class `start` on, with the maximum of its own. What was summed is scaled down where
     /// that is larger, and what was equal to the old maximum is then among the others. Returns what the exponentials
     /// are relative to: the maximum, but 0 where all is −∞, so that nothing becomes ∞ - ∞.
     #[inline(always)]
-    pub(crate) fn enter<S: Ops<F = F>, const CROSS: bool>(&mut self, s: S, start: usize, tile_max: F) -> F {
+    pub(crate) fn enter<S: Ops<F = F>, const T: usize>(
+        &mut self,
+        s: S,
+        start: usize,
+        tile_max: F,
+        terms: &impl Terms<S, T>,
+    ) -> F {
         if start == 0 {
             self.max = tile_max;
             return finite(s, tile_max);
@@ -369,11 +435,12 @@ impl<F: Copy> State<F> {
             let scaled = s.mul(s.mul_add(self.ties, unit, self.sum), factor);
             self.sum = s.select(raised, scaled, self.sum);
             self.ties = s.select(raised, s.splat(0.0), self.ties);
-            if CROSS {
+            if T > 0 {
                 let step = s.sub(tile_max, finite(s, self.max));
-                let mut moved = self.cross;
-                moved.add(s, s.mul(self.mass.value(s), step));
-                self.cross = moved.select(s, raised, self.cross);
+                let [cross, mass] = &mut self.weighted;
+                let mut moved = *cross;
+                moved.add(s, s.mul(terms.mass(s, start, *mass), step));
+                *cross = moved.select(s, raised, *cross);
             }
         }
         // A NaN of an earlier tile may drop out here; its terms keep it.
@@ -381,14 +448,15 @@ impl<F: Copy> State<F> {
         finite(s, self.max)
     }
 
-    /// Adds the weighted sum of the block from class `start` on, and that of its coefficients.
+    /// Adds the sums of terms of the block from class `start` on.
     #[inline(always)]
-    pub(crate) fn take_block<S: Ops<F = F>>(&mut self, s: S, start: usize, (cross, mass): (F, F)) {
-        if start == 0 {
-            (self.cross, self.mass) = (LaneSums::of(s, cross), LaneSums::of(s, mass));
-        } else {
-            self.cross.add(s, cross);
-            self.mass.add(s, mass);
+    pub(crate) fn take_block<S: Ops<F = F>, const T: usize>(&mut self, s: S, start: usize, block: [F; T]) {
+        for (sum, block) in self.weighted.iter_mut().zip(block) {
+            if start == 0 {
+                *sum = LaneSums::of(s, block);
+            } else {
+                sum.add(s, block);
+            }
         }
     }
 
@@ -400,10 +468,17 @@ impl<F: Copy> State<F> {
     }
 
     #[inline(always)]
-    pub(crate) fn finish<S: Ops<F = F>>(self, s: S) -> Partition<F> {
+    pub(crate) fn finish<S: Ops<F = F>, const T: usize>(
+        self,
+        s: S,
+        classes: usize,
+        terms: &impl Terms<S, T>,
+    ) -> Partition<F> {
         // All of −∞ is below the reference 0, so that there are no ties.
         let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
-        Partition { max: self.max, others, cross: self.cross.value(s), mass: self.mass.value(s), logit: self.max }
+        let [cross, mass] = self.weighted;
+        let mass = terms.mass(s, classes, mass);
+        Partition { max: self.max, others, cross: cross.value(s), mass, logit: self.max }
     }
 }
 

@@ -4,7 +4,9 @@ use super::{
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
-    partition::{BLOCK, Layout, Partition, Rows, State, TARGET, TILE, Term, add_terms, small_count},
+    partition::{
+        BLOCK, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, small_count,
+    },
     sum::join_groups,
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
@@ -55,30 +57,13 @@ impl Layout for ByRows {
                 } else {
                     (memory.logits().get(row), &mut [])
                 };
-                let mut state = State::new(s);
-                for start in (0..rows.classes).step_by(TILE) {
-                    let tile = start..rows.classes.min(start + TILE);
-                    let x = x.and_then(|x| x.get(tile.clone()));
-                    let out = out.get_mut(tile).unwrap_or(&mut []);
-                    // A loop of its own, since choices in the loop would keep its vectors apart.
-                    if let (true, Some(q)) = (CROSS, rows.cross.same()) {
-                        let q = s.splat(q);
-                        row_tile::<S, CROSS>(
-                            s,
-                            &mut state,
-                            start,
-                            x,
-                            out,
-                            M::EXPONENTIALS,
-                            #[inline(always)]
-                            |_, delta| (s.mul(q, delta), q),
-                        );
-                    } else {
-                        let cross = rows.cross.in_row(s, target);
-                        row_tile::<S, CROSS>(s, &mut state, start, x, out, M::EXPONENTIALS, cross);
-                    }
+                // Each with a loop of its own, since choices in the loop would keep its vectors apart.
+                let keep = M::EXPONENTIALS;
+                match rows.cross.same() {
+                    _ if !CROSS => row_partition(s, rows.classes, x, out, keep, NoTerms),
+                    Some(q) => row_partition(s, rows.classes, x, out, keep, Same(q)),
+                    None => row_partition(s, rows.classes, x, out, keep, rows.cross.in_row(s, target)),
                 }
-                state.finish(s)
             },
         );
         if !keep {
@@ -150,29 +135,49 @@ pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
     all
 }
 
-/// Takes in one tile of a row, its classes from `start` on: `x` or, without it, what is in `out`. To `keep` its exponentials,
-/// as many as there is room for go to `out`.
+/// The partition of a row `x` or, without it, what is in `out`. To `keep` its exponentials, as many as there is room for go to
+/// `out`.
 #[inline(always)]
-pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
+fn row_partition<S: Simd, const T: usize>(
+    s: S,
+    classes: usize,
+    x: Option<&[f32]>,
+    out: &mut [f32],
+    keep: bool,
+    mut terms: impl Terms<S, T>,
+) -> Partition<S::F> {
+    let mut state = State::new(s);
+    for start in (0..classes).step_by(TILE) {
+        let tile = start..classes.min(start + TILE);
+        let x = x.and_then(|x| x.get(tile.clone()));
+        let out = out.get_mut(tile).unwrap_or(&mut []);
+        row_tile(s, &mut state, start, x, out, keep, &mut terms);
+    }
+    state.finish(s, classes, &terms)
+}
+
+/// Takes in one tile of a row, its classes from `start` on; the arguments are those of [`row_partition`].
+#[inline(always)]
+pub(crate) fn row_tile<S: Simd, const T: usize>(
     s: S,
     state: &mut State<S::F>,
     start: usize,
     x: Option<&[f32]>,
     out: &mut [f32],
     keep: bool,
-    mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
+    terms: &mut impl Terms<S, T>,
 ) {
     let max = max_of(s, x.unwrap_or(out));
-    let reference = state.enter::<S, CROSS>(s, start, s.splat(max));
+    let reference = state.enter(s, start, s.splat(max), terms);
     let len = x.map_or(out.len(), <[f32]>::len);
     let four = Four(s);
     let mut tally = Tally::new(s);
-    let block = if CROSS { BLOCK } else { TILE };
+    let block = if T > 0 { BLOCK } else { TILE };
     for from in (0..len).step_by(block) {
         let part = from..len.min(from + block);
         let x = x.and_then(|x| x.get(part.clone()));
         let out = out.get_mut(part.clone()).unwrap_or(&mut []);
-        let mut weighted = [(s.splat(0.0), s.splat(0.0)); 4];
+        let mut weighted = [[s.splat(0.0); T]; 4];
         let mut done = 0;
         while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
             // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
@@ -180,18 +185,16 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
                 s.prefetch(line, TILE.min(len));
             }
             let d = four.sub(load_four(s, chunk), [reference; 4]);
-            let terms = Term::new(four, d);
+            let exponentials = Term::new(four, d);
             for (k, &d) in d.iter().enumerate() {
                 let sum = &mut tally.sums[group::<S>(k)];
-                *sum = s.mul_add(terms.p[k], terms.scale[k], *sum);
-                tally.below = s.int_add(tally.below, terms.below[k]);
+                *sum = s.mul_add(exponentials.p[k], exponentials.scale[k], *sum);
+                tally.below = s.int_add(tally.below, exponentials.below[k]);
                 let at = done + k * S::N;
-                if CROSS {
-                    let weighted = &mut weighted[group::<S>(k)];
-                    *weighted = add_terms(s, *weighted, cross(start.wrapping_add(from + at), s.neg(d)));
-                }
+                let weighted = &mut weighted[group::<S>(k)];
+                *weighted = terms.add(s, start.wrapping_add(from + at), d, *weighted);
                 if keep && let Some(out) = out.get_mut(at..at + S::N) {
-                    s.store_part(terms.whole[k], out);
+                    s.store_part(exponentials.whole[k], out);
                 }
             }
             done += 4 * S::N;
@@ -203,23 +206,26 @@ pub(crate) fn row_tile<S: Simd, const CROSS: bool>(
             }
             let d = s.sub(s.load_part(x.unwrap_or(out).get(done..).unwrap_or(&[]), f32::NEG_INFINITY), reference);
             let term = tally.take(s, s, k, d);
-            if CROSS {
-                let (term, q) = cross(start.wrapping_add(from + done), s.neg(d));
-                let weighted = &mut weighted[group::<S>(k)];
-                *weighted = add_terms(s, *weighted, (first_lanes(s, term, used), first_lanes(s, q, used)));
+            let weighted = &mut weighted[group::<S>(k)];
+            let added = terms.add(s, start.wrapping_add(from + done), d, *weighted);
+            for (sum, added) in weighted.iter_mut().zip(added) {
+                *sum = first_lanes(s, added, used, *sum);
             }
             if keep && let Some(out) = out.get_mut(done..done + used) {
                 s.store_part(term.whole, out);
             }
             done += used;
         }
-        if CROSS {
-            let (cross, mass) = join_groups::<S, _>(
+        if T > 0 {
+            let joined = join_groups::<S, _>(
                 weighted,
                 #[inline(always)]
-                |a, b| add_terms(s, a, b),
+                |a, b| add_sums(s, a, b),
             );
-            let joined = (s.splat(s.reduce_add(cross)), s.splat(s.reduce_add(mass)));
+            let joined = joined.map(
+                #[inline(always)]
+                |sum| s.splat(s.reduce_add(sum)),
+            );
             state.take_block(s, start.wrapping_add(from), joined);
         }
     }
@@ -255,7 +261,7 @@ fn four_rows<S: Simd, const K: usize>(
             |k| s.splat(s.reduce_max(max[k % 4])),
         );
         let mut state = State::new(four);
-        let reference = state.enter::<Four<S>, false>(four, 0, max);
+        let reference = state.enter(four, 0, max, &NoTerms);
         let mut tally = Tally::new(four);
         for (group, at) in (0..rows.classes).step_by(S::N).enumerate() {
             // The same places of the next four rows are on their way while these are computed.
@@ -265,7 +271,7 @@ fn four_rows<S: Simd, const K: usize>(
             tally.take(s, four, group, four.sub(load_rows(s, &row, at), reference));
         }
         tally.leave(s, four, &mut state, rows.classes);
-        let partition = state.finish(four);
+        let partition = state.finish(four, rows.classes, &NoTerms);
         for k in 0..4 {
             let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
             all.max = s.select(lane, partition.max[k], all.max);

@@ -188,7 +188,7 @@ impl Kernel for ExpSum<'_> {
             #[inline(always)]
             |sum, first, group| {
                 let (x, count) = self.reduce.load(s, &mut run, first, group, 0.0);
-                *sum = s.add(*sum, first_lanes(s, math::exp(s, s.sub(x, shift)), count));
+                *sum = s.add(*sum, first_lanes(s, math::exp(s, s.sub(x, shift)), count, s.splat(0.0)));
             },
             #[inline(always)]
             |_, _| {},

@@ -4,7 +4,7 @@ use super::{
     direct::Direct,
     grid::{Run, gather},
     map::{Memory, RowMap},
-    partition::{Layout, Partition, Rows, SHORT, State, TILE},
+    partition::{Layout, NoTerms, Partition, Rows, SHORT, State, TILE},
     rows::{each_row, row_tile},
 };
 use crate::simd::Simd;
@@ -44,14 +44,18 @@ impl Layout for Strided {
             count,
             #[inline(always)]
             |[offset, target, _]| {
-                let mut state = State::new(s);
+                let (mut state, mut terms) = (State::new(s), rows.cross.in_row(s, target));
                 for start in (0..rows.classes).step_by(TILE) {
                     let tile = buffer.get_mut(..TILE.min(rows.classes - start)).unwrap_or(&mut []);
                     let at = offset.wrapping_add_signed(rows.stride.wrapping_mul(start.cast_signed()));
                     gather(x, at, rows.stride, tile);
-                    row_tile::<S, CROSS>(s, &mut state, start, None, tile, false, rows.cross.in_row(s, target));
+                    if CROSS {
+                        row_tile(s, &mut state, start, None, tile, false, &mut terms);
+                    } else {
+                        row_tile(s, &mut state, start, None, tile, false, &mut NoTerms);
+                    }
                 }
-                state.finish(s)
+                state.finish(s, rows.classes, &terms)
             },
         );
         Partition { logit: rows.pick(s, x, run, i, labels), ..partition }

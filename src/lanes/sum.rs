@@ -95,7 +95,7 @@ pub(crate) fn join_groups<S: Simd, T>([a, b, c, d]: [T; 4], mut join: impl FnMut
 /// A vector of compensated sums: each lane is a [`Compensated`].
 #[derive(Clone, Copy)]
 pub(crate) struct LaneSums<F> {
-    sum: F,
+    pub(crate) sum: F,
     lost: F,
 }
 
@@ -237,7 +237,7 @@ fn by_vectors<S: Simd>(s: S, start: usize, count: usize, unit: bool, items: &mut
     while done < count {
         let used = S::N.min(count - done);
         let (loss, weight) = items.one(s, start.wrapping_add(done), used);
-        let (loss, weight) = (first_lanes(s, loss, used), first_lanes(s, weight, used));
+        let (loss, weight) = (first_lanes(s, loss, used, s.splat(0.0)), first_lanes(s, weight, used, s.splat(0.0)));
         add_pair(s, &mut sums[group % groups % 4], unit, loss, weight);
         group += 1;
         done += S::N;
