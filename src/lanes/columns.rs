@@ -1,7 +1,7 @@
 //! Rows that are neighbours in memory, as the pixels of NCHW: a lane for each row.
 
 use super::{
-    direct::{Direct, cross_of},
+    direct::{Direct, coefficient_of},
     gradient::TargetGradients,
     grid::Run,
     map::{Coefficients, Memory, RowMap},
@@ -82,9 +82,9 @@ impl Layout for Columns {
             |targets| targets.in_lanes(s),
         );
         let number = i.wrapping_sub(self.start) / S::N;
-        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
         for class in 0..rows.classes {
-            let y = self.panel.mapped::<S, M>(s, class, number, row, cross, targets.as_ref());
+            let y = self.panel.mapped::<S, M>(s, class, number, row, coefficient, targets.as_ref());
             out.store(s, &rows.grid, run, i, count, class, y);
         }
     }

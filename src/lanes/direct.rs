@@ -51,7 +51,8 @@ impl Layout for Direct {
         }
         let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
-        let mut terms = Each { coefficient: cross_of::<S, S, K>(s, s, rows, run, i, count), same: rows.cross.same() };
+        let mut terms =
+            Each { coefficient: coefficient_of::<S, S, K>(s, s, rows, run, i, count), same: rows.cross.same() };
         let mut state = State::new(s);
         for start in (0..rows.classes).step_by(TILE) {
             let len = TILE.min(rows.classes - start);
@@ -98,10 +99,10 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
     row: &Coefficients<S::F>,
 ) {
     let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
-    let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, 1);
+    let mut coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, 1);
     for class in 0..rows.classes {
         let x = s.load_part(out.logits().get(from..).unwrap_or(&[]), 0.0);
-        let q = if M::CROSS { cross(class, x).0 } else { x };
+        let q = if M::CROSS { coefficient(class, x).0 } else { x };
         s.store_part(M::of_logit(s, row, x, q), out.data.get_mut(to..).unwrap_or(&mut []));
         from = from.wrapping_add_signed(rows.stride);
         to = to.wrapping_add_signed(out.stride);
@@ -164,7 +165,7 @@ impl<S: Simd, const K: usize> Source<S> for InMemory<'_, '_, S, K> {
 ///
 /// [`Cross::coefficient`]: super::partition::Cross::coefficient
 #[inline(always)]
-pub(crate) fn cross_of<'a, S: Simd, G: Group<S>, const K: usize>(
+pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
     s: S,
     g: G,
     rows: &'a Rows<'_, K>,

@@ -1,7 +1,7 @@
 //! Functions of each logit of a row and of what is known of the row: softmax and the gradients.
 
 use super::{
-    direct::cross_of,
+    direct::coefficient_of,
     elements::{Apply, STREAMED, map_slice},
     grid::{Grid, Run},
     math,
@@ -135,11 +135,11 @@ pub(crate) fn write_lanes<S: Simd, M: RowMap, const K: usize>(
     count: usize,
     row: &Coefficients<S::F>,
 ) {
-    let mut cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+    let mut coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
     for class in 0..rows.classes {
         let shift = rows.stride.wrapping_mul(class.cast_signed());
         let x = rows.grid.load(s, run, 0, out.logits(), i, count, shift, 0.0);
-        let q = if M::CROSS { cross(class, x).0 } else { x };
+        let q = if M::CROSS { coefficient(class, x).0 } else { x };
         out.store(s, &rows.grid, run, i, count, class, M::of_logit(s, row, x, q));
     }
 }

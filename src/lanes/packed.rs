@@ -1,7 +1,7 @@
 //! Short rows of contiguous classes: transposed, so that each takes a lane.
 
 use super::{
-    direct::cross_of,
+    direct::coefficient_of,
     gradient::TargetGradients,
     grid::Run,
     map::{Coefficients, Memory, RowMap},
@@ -79,10 +79,10 @@ impl Layout for Packed {
             |targets| targets.in_lanes(s),
         );
         let classes = rows.classes;
-        let cross = cross_of::<S, S, K>(s, s, rows, run, i, count);
+        let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
         if out.stride != 1 {
             for class in 0..classes {
-                let y = self.panel.mapped::<S, M>(s, class, number, row, cross, targets.as_ref());
+                let y = self.panel.mapped::<S, M>(s, class, number, row, coefficient, targets.as_ref());
                 out.store(s, &rows.grid, run, i, count, class, y);
             }
             return;
@@ -91,8 +91,8 @@ impl Layout for Packed {
         let adjacent = step == classes && rows.grid.seek(run, i) >= count;
         let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
         if classes == 2 && adjacent && count == S::N {
-            let first = self.panel.mapped::<S, M>(s, 0, number, row, cross, targets.as_ref());
-            let second = self.panel.mapped::<S, M>(s, 1, number, row, cross, targets.as_ref());
+            let first = self.panel.mapped::<S, M>(s, 0, number, row, coefficient, targets.as_ref());
+            let second = self.panel.mapped::<S, M>(s, 1, number, row, coefficient, targets.as_ref());
             s.store_pairs([first, second], out.data.get_mut(offset..).unwrap_or(&mut []));
             return;
         }
@@ -102,7 +102,7 @@ impl Layout for Packed {
                 #[inline(always)]
                 |k| {
                     if class + k < classes {
-                        self.panel.mapped::<S, M>(s, class + k, number, row, cross, targets.as_ref())
+                        self.panel.mapped::<S, M>(s, class + k, number, row, coefficient, targets.as_ref())
                     } else {
                         s.splat(0.0)
                     }

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::{
-    direct::cross_of,
+    direct::coefficient_of,
     gradient::{TargetLanes, as_floats},
     grid::Run,
     map::{Coefficients, RowMap},
@@ -76,7 +76,7 @@ impl Panel {
             _ if !CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
             Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
             None => {
-                let coefficient = cross_of::<S, G, K>(s, g, rows, run, i, count);
+                let coefficient = coefficient_of::<S, G, K>(s, g, rows, run, i, count);
                 packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None })
             }
         };
@@ -91,11 +91,11 @@ impl Panel {
         class: usize,
         number: usize,
         row: &Coefficients<S::F>,
-        mut cross: impl FnMut(usize, S::F) -> (S::F, S::F),
+        mut coefficient: impl FnMut(usize, S::F) -> (S::F, S::F),
         targets: Option<&TargetLanes<S>>,
     ) -> S::F {
         let x = self.load(s, s, class, number);
-        let q = if M::CROSS { cross(class, x).0 } else { x };
+        let q = if M::CROSS { coefficient(class, x).0 } else { x };
         let y = M::value(s, row, x, q);
         targets.map_or(
             y,

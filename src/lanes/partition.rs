@@ -192,8 +192,8 @@ impl<O: Ops> Terms<O, 0> for NoTerms {
     }
 
     #[inline(always)]
-    fn mass(&self, _: O, _: usize, added: LaneSums<O::F>) -> O::F {
-        added.sum
+    fn mass(&self, o: O, _: usize, _: LaneSums<O::F>) -> O::F {
+        o.splat(0.0)
     }
 }
 
@@ -213,7 +213,8 @@ impl<O: Ops> Terms<O, 1> for Same {
     }
 }
 
-/// Each class has a coefficient of its own: a function as [`Cross::of_row`]. Where they are the same all the same, so is the result.
+/// Each class has a coefficient of its own, from a function as [`Cross::of_row`]. Where all turn out to be the `same`, the bits
+/// are those of [`Same`].
 #[derive(Clone, Copy)]
 pub(crate) struct Each<F> {
     pub(crate) coefficient: F,

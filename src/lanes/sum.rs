@@ -95,7 +95,7 @@ pub(crate) fn join_groups<S: Simd, T>([a, b, c, d]: [T; 4], mut join: impl FnMut
 /// A vector of compensated sums: each lane is a [`Compensated`].
 #[derive(Clone, Copy)]
 pub(crate) struct LaneSums<F> {
-    pub(crate) sum: F,
+    sum: F,
     lost: F,
 }
 
