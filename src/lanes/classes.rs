@@ -6,7 +6,7 @@ use super::{
     gradient::{TargetGradients, coefficients, of_target, write_zeros},
     grid::{Grid, Run},
     map::RowMap,
-    partition::{Layout, Partition, RowKernel, Rows, TARGET, run_rows},
+    partition::{ByTarget, Form, Layout, Partition, RowKernel, Rows, TARGET, Weighted, run_rows},
     pass::Pass,
     sum::{Items, total},
 };
@@ -262,17 +262,17 @@ impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassKernel<'
     #[inline(always)]
     fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
         if SMOOTHING {
-            self.total(s, OfPartition::<L, P::Cross, true>::new())
+            self.total(s, OfPartition::<L, P::Cross, Weighted>::new())
         } else {
-            self.total(s, OfPartition::<L, P::Plain, false>::new())
+            self.total(s, OfPartition::<L, P::Plain, ByTarget>::new())
         }
     }
 }
 
 /// The cross entropy of a target class, from the partition of its row.
-struct OfPartition<L, M, const SMOOTHING: bool>(L, PhantomData<M>);
+struct OfPartition<L, M, F>(L, PhantomData<(M, F)>);
 
-impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
+impl<L: Layout, M: RowMap, F: Form> OfPartition<L, M, F> {
     #[inline(always)]
     fn new() -> Self {
         Self(L::new(), PhantomData)
@@ -283,7 +283,7 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
         let log_others = partition.log_others(s);
         let lead = s.sub(partition.max, partition.logit);
         let loss = s.mul(weight, s.add(lead, log_others));
-        if !SMOOTHING {
+        if !F::CROSS {
             return loss;
         }
         // Smoothed altogether, the target has no part of its own, even where its logit is −∞.
@@ -312,16 +312,16 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> OfPartition<L, M, SMOOTHING> {
         };
         let mut out = pass.memory();
         let own = g.mul(upstream, g.mul(weight, g.splat(rows.cross.keep)));
-        let total = if SMOOTHING { g.mul_add(partition.mass, upstream, own) } else { own };
+        let total = if F::CROSS { g.mul_add(partition.mass, upstream, own) } else { own };
         let row = coefficients(g, partition, total, upstream);
         let spread = g.mul(weight, g.splat(rows.cross.floor));
-        let target = of_target::<G, SMOOTHING>(g, partition, own, spread, upstream);
+        let target = of_target::<G, F>(g, partition, own, spread, upstream);
         let targets = TargetGradients { labels, gradient: target };
         self.0.write_all::<S, G, M, K>(s, g, rows, &mut out, run, i, count, &row, Some(&targets));
     }
 }
 
-impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M, SMOOTHING> {
+impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<L, M, F> {
     #[inline(always)]
     fn one<S: Simd, P: Pass, const K: usize>(
         &mut self,
@@ -334,7 +334,7 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M
         weight: S::F,
     ) -> S::F {
         let count = labels.len();
-        let partition = self.0.partition::<S, M, SMOOTHING, K>(s, rows, &mut pass.memory(), run, i, count, labels);
+        let partition = self.0.partition::<S, M, F, K>(s, rows, &mut pass.memory(), run, i, count, labels);
         self.backward(s, s, rows, pass, run, i, labels, weight, &partition);
         Self::loss(s, &partition, rows.cross.keep, weight)
     }
@@ -350,7 +350,7 @@ impl<L: Layout, M: RowMap, const SMOOTHING: bool> ClassLoss for OfPartition<L, M
         labels: &[usize],
         weight: [S::F; 4],
     ) -> [S::F; 4] {
-        let partition = self.0.four::<S, M, SMOOTHING, K>(s, rows, &mut pass.memory(), run, i, labels);
+        let partition = self.0.four::<S, M, F, K>(s, rows, &mut pass.memory(), run, i, labels);
         self.backward(s, Four(s), rows, pass, run, i, labels, weight, &partition);
         Self::loss(Four(s), &partition, rows.cross.keep, weight)
     }

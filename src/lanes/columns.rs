@@ -6,7 +6,7 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Layout, Partition, Rows, four_by_one},
+    partition::{Form, Layout, Partition, Rows, four_by_one},
 };
 use crate::simd::{Four, LANES, Simd};
 
@@ -26,7 +26,7 @@ impl Layout for Columns {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -37,14 +37,14 @@ impl Layout for Columns {
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes > BLOCKS || rows.classes == 0 {
-            return Direct.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels);
+            return Direct.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        self.panel.partition::<S, S, M, CROSS, K>(s, s, first, rows, run, i, count, labels)
+        self.panel.partition::<S, S, M, F, K>(s, s, first, rows, run, i, count, labels)
     }
 
     #[inline(always)]
-    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -54,10 +54,10 @@ impl Layout for Columns {
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
         if rows.classes > BLOCKS / WIDTH || rows.classes == 0 {
-            return four_by_one::<S, Self, M, CROSS, K>(self, s, rows, memory, run, i, labels);
+            return four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        self.panel.partition::<S, Four<S>, M, CROSS, K>(s, Four(s), first, rows, run, i, S::N, labels)
+        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, run, i, S::N, labels)
     }
 
     #[inline(always)]

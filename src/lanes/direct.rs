@@ -2,10 +2,11 @@
 
 use super::{
     classes::IGNORED,
-    gradient::TargetGradients,
+    gradient::{TargetGradients, as_floats},
     grid::Run,
     map::{Coefficients, Memory, RowMap, write_lanes},
-    partition::{Each, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, tile},
+    others::{self, ByLanes},
+    partition::{Each, Form, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, small_count, tile},
 };
 use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd, Strided};
 
@@ -19,7 +20,7 @@ impl Layout for Direct {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -38,25 +39,41 @@ impl Layout for Direct {
             let class = labels.first().copied().filter(|&class| class != IGNORED);
             let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
             let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
-            if !CROSS {
+            if F::TARGET {
+                let logit = if class.is_some() { logit } else { f32::NEG_INFINITY };
+                let (classes, stride, target) = (rows.classes, rows.stride, class.unwrap_or(IGNORED));
+                let (reference, sum) = if S::INTEGER {
+                    row_others(INTEGERS, x, row, stride, classes, target)
+                } else {
+                    row_others(SCALAR, x, row, stride, classes, target)
+                };
+                return others::finish(s, s.splat(reference), s.splat(sum), s.splat(logit));
+            }
+            if !F::CROSS {
                 let (classes, stride) = (rows.classes, rows.stride);
                 let (max, others) = if S::INTEGER {
                     row_partition(INTEGERS, x, row, stride, classes)
                 } else {
                     row_partition(SCALAR, x, row, stride, classes)
                 };
-                let (zero, logit) = (s.splat(0.0), s.splat(logit));
-                return Partition { max: s.splat(max), others: s.splat(others), cross: zero, mass: zero, logit };
+                let (max, others, logit) = (s.splat(max), s.splat(others), s.splat(logit));
+                return Partition { max, others, logit, ..Partition::none(s) }.of_leader(s);
             }
         }
-        let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
+        if F::TARGET {
+            let logit = rows.pick(s, x, run, i, labels);
+            let mut source = Without { s, rows: source, labels, start: 0, target: s.splat(0.0) };
+            let (reference, sum) = others::sum(s, rows.classes, &mut ByLanes::new(&mut source));
+            return others::finish(s, reference, sum, logit);
+        }
+        let logit = rows.pick(s, x, run, i, labels);
         let mut terms =
             Each { coefficient: coefficient_of::<S, S, K>(s, s, rows, run, i, count), same: rows.cross.same() };
         let mut state = State::new(s);
         for start in (0..rows.classes).step_by(TILE) {
             let len = TILE.min(rows.classes - start);
-            if CROSS {
+            if F::CROSS {
                 tile(s, &mut state, start, len, &mut source, &mut terms);
             } else {
                 tile(s, &mut state, start, len, &mut source, &mut NoTerms);
@@ -124,6 +141,68 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
     }
     let Partition { max, others, .. } = state.finish(o, classes, &NoTerms);
     (max, others)
+}
+
+/// The reference and the sum of a row's others, as [`row_partition`].
+#[inline(never)]
+fn row_others<O: Ops<F = f32>>(
+    o: O,
+    x: &[f32],
+    row: usize,
+    stride: isize,
+    classes: usize,
+    target: usize,
+) -> (f32, f32) {
+    match Strided::new(x, row, stride, classes) {
+        Some(x) => others::sum(o, classes, &mut ByLanes::new(&mut Row { x, target })),
+        None => (f32::NEG_INFINITY, 0.0),
+    }
+}
+
+/// The classes of a row without its target.
+struct Row<'a> {
+    x: Strided<'a>,
+    target: usize,
+}
+
+impl<O: Ops<F = f32>> Source<O> for Row<'_> {
+    #[inline(always)]
+    fn load(&mut self, class: usize) -> f32 {
+        self.x.get(class)
+    }
+
+    #[inline(always)]
+    fn without_target(&mut self, class: usize, x: f32) -> f32 {
+        if class == self.target { f32::NEG_INFINITY } else { x }
+    }
+}
+
+/// Rows without the classes `labels`.
+struct Without<'l, S: Ops, R> {
+    s: S,
+    rows: R,
+    labels: &'l [usize],
+    start: usize,
+    /// The targets, counted from the tile's start.
+    target: S::F,
+}
+
+impl<S: Simd, R: Source<S>> Source<S> for Without<'_, S, R> {
+    #[inline(always)]
+    fn enter(&mut self, s: S, start: usize) {
+        (self.start, self.target) = (start, as_floats(s, s, self.labels, start));
+    }
+
+    #[inline(always)]
+    fn load(&mut self, class: usize) -> S::F {
+        self.rows.load(class)
+    }
+
+    #[inline(always)]
+    fn without_target(&mut self, class: usize, x: S::F) -> S::F {
+        let (s, at) = (self.s, small_count(class.wrapping_sub(self.start)));
+        s.select(s.eq(s.splat(at), self.target), s.splat(f32::NEG_INFINITY), x)
+    }
 }
 
 /// The classes of a row from `start` on.

@@ -16,7 +16,7 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     math,
-    partition::{Partition, Rows, small_count},
+    partition::{Form, Partition, Rows, finite, small_count},
     pass::UPSTREAM,
 };
 use crate::simd::{Group, Ops, Simd};
@@ -105,8 +105,8 @@ pub(crate) fn coefficients<O: Ops>(
 ) -> Coefficients<O::F> {
     let all = o.add(o.splat(1.0), partition.others);
     Coefficients {
-        reference: partition.reference(o),
-        factor: o.div(total, all),
+        reference: partition.reference,
+        factor: o.div(o.mul(total, partition.scale), all),
         total,
         rest: o.mul(total, o.div(partition.others, all)),
         leader: o.select(o.lt(partition.others, o.splat(1.0)), o.splat(1.0), o.splat(2.0)),
@@ -117,7 +117,7 @@ pub(crate) fn coefficients<O: Ops>(
 /// The gradient of the target class: of its own part `own`, and of the part that is spread over all classes, of which
 /// its `q` is `spread`.
 #[inline(always)]
-pub(crate) fn of_target<O: Ops, const CROSS: bool>(
+pub(crate) fn of_target<O: Ops, F: Form>(
     o: O,
     partition: &Partition<O::F>,
     own: O::F,
@@ -125,11 +125,11 @@ pub(crate) fn of_target<O: Ops, const CROSS: bool>(
     upstream: O::F,
 ) -> O::F {
     let all = o.add(o.splat(1.0), partition.others);
-    let e = math::exponential(o, o.sub(partition.logit, partition.reference(o)));
+    let e = math::exponential(o, o.sub(partition.logit, finite(o, partition.max)));
     let not_max = o.sub(o.splat(1.0), o.mul(e, o.splat(math::TERM_UNIT)));
     let others = o.div(o.add(not_max, partition.others), all);
     let own = o.neg(o.mul(own, others));
-    if !CROSS {
+    if !F::CROSS {
         return own;
     }
     let row = coefficients(o, partition, o.mul(partition.mass, upstream), upstream);
@@ -202,7 +202,7 @@ impl<'a, F: Copy> TargetGradients<'a, F> {
     /// For rows that take a lane each.
     #[inline(always)]
     pub(crate) fn in_lanes<S: Simd<F = F>>(&self, s: S) -> TargetLanes<S> {
-        let label = as_floats(s, s, self.labels);
+        let label = as_floats(s, s, self.labels, 0);
         TargetLanes { label, gradient: self.gradient, kept: s.lt(label, s.splat(NO_CLASS)) }
     }
 }
@@ -226,10 +226,11 @@ impl<S: Simd> TargetLanes<S> {
 /// More than any class that [`as_floats`] has to tell from others.
 const NO_CLASS: f32 = 16_777_216.0;
 
-/// Labels of few classes as floats, which are exact. One that is ignored is far above them.
+/// Labels of few classes as floats, which are exact, counted from `start` on. One that is ignored is far above them, and so is one
+/// that comes before.
 #[expect(clippy::cast_precision_loss, reason = "few classes")]
 #[inline(always)]
-pub(crate) fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize]) -> G::F {
+pub(crate) fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize], start: usize) -> G::F {
     let nothing = s.to_lanes(s.splat(-1.0));
     g.gather(
         #[inline(always)]
@@ -238,7 +239,7 @@ pub(crate) fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize]) -> G
             let labels = labels.get(k * S::N..).unwrap_or(&[]);
             for (l, lane) in lanes.as_mut().iter_mut().enumerate() {
                 if let Some(&label) = labels.get(l) {
-                    *lane = label as f32;
+                    *lane = label.wrapping_sub(start) as f32;
                 }
             }
             s.from_lanes(lanes)

@@ -79,7 +79,7 @@ fn exp_parts<S: Ops>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
 
 /// `2^n` from the `t` of [`exp_parts`], where the bias was 127 more than what is added to `n`.
 #[inline(always)]
-fn scale<S: Ops>(s: S, t: S::F) -> S::F {
+pub(crate) fn scale<S: Ops>(s: S, t: S::F) -> S::F {
     s.from_bits(s.shl::<23>(s.bits(t)))
 }
 
@@ -105,33 +105,42 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
     s.mul(s.mul_add(u, first, first), second)
 }
 
-/// `e^d` for `d <= 0` or NaN, as `(p, scale)`: `p · scale` is `e^d` in units of [`TERM_UNIT`], to be summed with
-/// [`Simd::mul_add`].
+/// `e^d`, as `(p, t)`: `p · scale(t)` is `e^d` in units of [`TERM_UNIT`], to be summed with [`Ops::mul_add`].
 ///
 /// Made for sums: seven multiplications, and the last rounding left to the sum. `p` is a polynomial of degree 5 in the
 /// `r` of [`reduce`], 9.2e-8 from e^r (degree 6 would be 3e-9, for one cycle of nine on AVX-512), of
 /// `fpminimax(exp(x), [|1,...,5|], [|24...|], [-0.3468;0.3468], relative, 1)`; *fused*, the second step of the reduction is
-/// left out: an error of 1.9e-9 · n. `scale` is a power of two, `2^(n + 60)`, and 0 from `n = -187` on, to which everything
-/// below is clamped. So the unit keeps sums of terms down to e^-128.9 exact to the last bits.
+/// left out: an error of 1.9e-9 · n. [`scale`] of `t` is a power of two, `2^(n + 60)`, and 0 from `n = -187` on, to which everything
+/// below is clamped. So the unit keeps sums of terms down to e^-128.9 exact to the last bits. Above, it is finite up to n = 67,
+/// and nonsense where [`in_range`] says so.
 ///
-/// Worst relative error of the product, portable and fused: 1.8e-7 and 1.7e-7 for d >= -5, 1.9e-7 and 2.6e-7 for
-/// d >= -40, 1.9e-7 and 3.9e-7 for d >= -87. d = 0 gives 1 and 2^60, so that it is exact; -∞ and all below -129.3 give 0, NaN a NaN in `p`.
+/// Worst relative error of the product, portable and fused: 1.8e-7 and 1.7e-7 for |d| <= 5, 1.9e-7 and 2.6e-7 for
+/// |d| <= 40, 1.9e-7 and 3.9e-7 for d >= -87. d = 0 gives 1 and 2^60, so that it is exact; -∞ and all below -129.3 give 0, NaN a NaN in `p`.
 #[inline(always)]
 pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
     let (t, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
     let p = polynomial!(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
-    (p, scale(s, t))
+    (p, t)
 }
 
-/// `e^d` for `d <= 0` in units of [`TERM_UNIT`], to be multiplied with something: as [`exp_term`], which bounds its error,
-/// with one more rounding. 2^60 for d = 0, 0 for -∞ and all below -129.3, NaN for NaN.
+/// Where none of some `d` was NaN or above 47.4, which is too much for [`exp_term`]: of their `t`, the bits of all joined by "or".
+///
+/// The bits of an ordinary `t` are those of [`ROUND`] but for the lowest eight. Any other is a larger number, as is all that
+/// it is joined with, or a NaN.
+#[inline(always)]
+pub(crate) fn in_range<S: Ops>(s: S, joined: S::I) -> S::M {
+    s.lt(s.from_bits(joined), s.splat(ROUND + 256.0))
+}
+
+/// `e^d` for `d <= 0` in units of [`TERM_UNIT`], to be multiplied with something: as [`exp_term`], which bounds its error and
+/// says how far it can be above 0, with one more rounding. 2^60 for d = 0, 0 for -∞ and all below -129.3, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exponential<S: Ops>(s: S, d: S::F) -> S::F {
     if S::INTEGER {
         return s.map_bits(d, integer::exp_term);
     }
-    let (p, scale) = exp_term(s, d);
-    s.mul(p, scale)
+    let (p, t) = exp_term(s, d);
+    s.mul(p, scale(s, t))
 }
 
 /// `k ln 2 + ln(1 + f) + small` for f in [-0.3, 0.42], an integer `k` and a tiny `small`.

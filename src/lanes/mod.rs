@@ -11,6 +11,7 @@ mod instances;
 mod integer;
 pub(crate) mod map;
 pub(crate) mod math;
+pub(crate) mod others;
 mod packed;
 mod panel;
 #[cfg(feature = "rayon")]

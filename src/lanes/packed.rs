@@ -6,7 +6,7 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Layout, Partition, Rows, SHORT},
+    partition::{Form, Layout, Partition, Rows, SHORT},
 };
 use crate::simd::{Four, Group, LANES, Simd};
 
@@ -31,7 +31,7 @@ impl Layout for Packed {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -42,11 +42,11 @@ impl Layout for Packed {
         labels: &[usize],
     ) -> Partition<S::F> {
         self.pack(s, rows, memory.logits(), run, i, count, 0);
-        self.panel.partition::<S, S, M, CROSS, K>(s, s, 0, rows, run, i, count, labels)
+        self.panel.partition::<S, S, M, F, K>(s, s, 0, rows, run, i, count, labels)
     }
 
     #[inline(always)]
-    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -58,7 +58,7 @@ impl Layout for Packed {
         for number in 0..WIDTH {
             self.pack(s, rows, memory.logits(), run, i.wrapping_add(number * S::N), S::N, number);
         }
-        self.panel.partition::<S, Four<S>, M, CROSS, K>(s, Four(s), 0, rows, run, i, S::N, labels)
+        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, run, i, S::N, labels)
     }
 
     #[inline(always)]

@@ -1,13 +1,13 @@
 //! Some rows, packed so that each takes a lane and neighbouring classes are neighbours in the cache.
 
-use core::marker::PhantomData;
-
 use super::{
     direct::coefficient_of,
     gradient::{TargetLanes, as_floats},
     grid::Run,
     map::{Coefficients, RowMap},
-    partition::{Each, NoTerms, Partition, Rows, Same, Source, State, Term, Terms, small_count, tile},
+    math,
+    others::{self, ByLanes},
+    partition::{Each, Form, NoTerms, Partition, Rows, Same, Source, State, Terms, finite, small_count, tile},
 };
 use crate::simd::{Block, Group, LANES, Ops, Simd};
 
@@ -56,10 +56,10 @@ impl Panel {
 
     /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on, each with
     /// `count` of the rows from `i` on. With the logits of the classes in `labels`. For a map of exponentials, these take the
-    /// place of the logits.
+    /// place of the logits where four vectors fit in the panel.
     #[expect(clippy::too_many_arguments, reason = "which rows, and where they are packed")]
     #[inline(always)]
-    pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, const CROSS: bool, const K: usize>(
+    pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         g: G,
@@ -70,10 +70,19 @@ impl Panel {
         count: usize,
         labels: &[usize],
     ) -> Partition<G::F> {
-        let label = as_floats(s, g, labels);
-        let mut source = Packed::<S, G, M> { panel: self, s, g, first, label, logit: g.splat(0.0), map: PhantomData };
+        let label = as_floats(s, g, labels, 0);
+        let nothing = g.splat(f32::NEG_INFINITY);
+        let keeps = M::EXPONENTIALS && rows.classes <= BLOCKS / WIDTH;
+        let mut source = Packed { panel: self, s, g, first, label, logit: nothing, keeps };
+        if F::TARGET {
+            if rows.classes == 2 && !labels.is_empty() {
+                return source.pair();
+            }
+            let (reference, sum) = others::sum(g, rows.classes, &mut ByLanes::new(&mut source));
+            return others::finish(g, reference, sum, source.logit);
+        }
         let partition = match rows.cross.same() {
-            _ if !CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
+            _ if !F::CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
             Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
             None => {
                 let coefficient = coefficient_of::<S, G, K>(s, g, rows, run, i, count);
@@ -119,28 +128,66 @@ fn packed_partition<O: Ops, const T: usize>(
 }
 
 /// The vectors of rows from `first` on, and the logits of the classes `label`.
-struct Packed<'p, S: Simd, G: Group<S>, M> {
+struct Packed<'p, S, G: Ops> {
     panel: &'p mut Panel,
     s: S,
     g: G,
     first: usize,
     label: G::F,
     logit: G::F,
-    map: PhantomData<M>,
+    /// Whether the exponentials take the place of the logits.
+    keeps: bool,
 }
 
-impl<S: Simd, G: Group<S>, M: RowMap> Source<G> for Packed<'_, S, G, M> {
+impl<S: Simd, G: Group<S>> Source<G> for Packed<'_, S, G> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> G::F {
         self.panel.load(self.s, self.g, class, self.first)
     }
 
     #[inline(always)]
-    fn take(&mut self, class: usize, x: G::F, term: Term<G>) {
+    fn see(&mut self, class: usize, x: G::F) {
         let g = self.g;
         self.logit = g.select(g.eq(g.splat(small_count(class)), self.label), x, self.logit);
-        if M::EXPONENTIALS {
-            self.panel.store(self.s, g, class, self.first, term.whole);
+    }
+
+    #[inline(always)]
+    fn without_target(&mut self, class: usize, x: G::F) -> G::F {
+        let g = self.g;
+        g.select(g.eq(g.splat(small_count(class)), self.label), g.splat(f32::NEG_INFINITY), x)
+    }
+
+    #[inline(always)]
+    fn keep(&mut self, class: usize, e: G::F) {
+        if self.keeps {
+            self.panel.store(self.s, self.g, class, self.first, e);
+        }
+    }
+}
+
+impl<S: Simd, G: Group<S>> Packed<'_, S, G> {
+    /// [`others::partition`] of two classes. Of the only other one's exponential and the target's, relative to the maximum, one
+    /// is 1, so that one exponential serves both.
+    #[inline(always)]
+    fn pair(mut self) -> Partition<G::F> {
+        let g = self.g;
+        let (zero, unit, whole) = (g.splat(0.0), g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
+        let logits = [self.load(0), self.load(1)];
+        let max = g.max(logits[0], logits[1]);
+        // One of the distances is 0, or both are NaN.
+        let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));
+        for (class, x) in logits.into_iter().enumerate() {
+            self.see(class, x);
+            self.keep(class, g.select(g.eq(x, max), whole, e));
+        }
+        Partition {
+            max,
+            others: g.mul(e, unit),
+            cross: zero,
+            mass: zero,
+            logit: self.logit,
+            reference: finite(g, max),
+            scale: g.splat(1.0),
         }
     }
 }

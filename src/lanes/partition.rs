@@ -58,6 +58,9 @@ pub(crate) struct Partition<F> {
     pub(crate) mass: F,
     /// The logit of the target class; anything for a row without one.
     pub(crate) logit: F,
+    /// What the exponentials are relative to: `exp(x - max) = scale · exp(x - reference)`.
+    pub(crate) reference: F,
+    pub(crate) scale: F,
 }
 
 impl<F: Copy> Partition<F> {
@@ -65,7 +68,13 @@ impl<F: Copy> Partition<F> {
     #[inline(always)]
     pub(crate) fn none<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero }
+        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero, reference: zero, scale: zero }
+    }
+
+    /// What the exponentials are relative to is the maximum.
+    #[inline(always)]
+    pub(crate) fn of_leader<S: Ops<F = F>>(self, s: S) -> Self {
+        Self { reference: finite(s, self.max), scale: s.splat(1.0), ..self }
     }
 
     /// `lse - max = ln_1p(others)`. With a maximum of `+∞` that is NaN; with nothing but `-∞` it is `-∞`, which makes a NaN
@@ -73,12 +82,6 @@ impl<F: Copy> Partition<F> {
     #[inline(always)]
     pub(crate) fn log_others<S: Ops<F = F>>(&self, s: S) -> F {
         math::ln_1p(s, self.others)
-    }
-
-    /// What the exponentials of the row are relative to.
-    #[inline(always)]
-    pub(crate) fn reference<S: Ops<F = F>>(&self, s: S) -> F {
-        finite(s, self.max)
     }
 
     /// `Σ q_c (lse - x_c)`.
@@ -182,6 +185,39 @@ pub(crate) trait Terms<O: Ops, const T: usize> {
     fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F;
 }
 
+/// What is wanted of a row.
+pub(crate) trait Form {
+    /// Whether what is left out of `others` is the target. If it is not, it is a class that has the maximum, and the reference
+    /// is that.
+    const TARGET: bool;
+    /// Whether there is a weighted sum.
+    const CROSS: bool;
+}
+
+/// The sum of all but the target's exponential: see [`super::others`].
+pub(crate) struct ByTarget;
+
+impl Form for ByTarget {
+    const TARGET: bool = true;
+    const CROSS: bool = false;
+}
+
+/// The sum of all but the leader's.
+pub(crate) struct ByLeader;
+
+impl Form for ByLeader {
+    const TARGET: bool = false;
+    const CROSS: bool = false;
+}
+
+/// The same and the weighted sum.
+pub(crate) struct Weighted;
+
+impl Form for Weighted {
+    const TARGET: bool = false;
+    const CROSS: bool = true;
+}
+
 /// No weighted sum.
 pub(crate) struct NoTerms;
 
@@ -248,11 +284,22 @@ pub(crate) fn add_sums<O: Ops, const T: usize>(o: O, mut a: [O::F; T], b: [O::F;
 
 /// The logits of a group of rows.
 pub(crate) trait Source<O: Ops> {
+    /// Goes on to the tile from class `start` on.
+    #[inline(always)]
+    fn enter(&mut self, _o: O, _start: usize) {}
     /// One class of each row.
     fn load(&mut self, class: usize) -> O::F;
-    /// Gets every class once, with its logits and the exponentials of these.
+    /// Gets every class once, with its logits.
     #[inline(always)]
-    fn take(&mut self, _class: usize, _x: O::F, _term: Term<O>) {}
+    fn see(&mut self, _class: usize, _x: O::F) {}
+    /// `x`, the logits of one class, but −∞ where that is the target and is to be left out.
+    #[inline(always)]
+    fn without_target(&mut self, _class: usize, x: O::F) -> O::F {
+        x
+    }
+    /// Gets the exponentials of every class, in units of [`math::TERM_UNIT`].
+    #[inline(always)]
+    fn keep(&mut self, _class: usize, _e: O::F) {}
 }
 
 /// Takes in one tile of a group of rows, its `len` classes from `start` on.
@@ -312,14 +359,17 @@ pub(crate) fn tile<O: Ops, const T: usize>(
                     d,
                     #[inline(always)]
                     |d| {
-                        whole.add(d);
+                        if d != 0 {
+                            whole.add(d);
+                        }
                         d
                     },
                 );
             } else {
                 let term = Term::new(o, d);
                 ties = o.int_add(ties, term.below);
-                rows.take(class, x, term);
+                rows.see(class, x);
+                rows.keep(class, term.whole);
                 sum[lane] = term.add_to(o, sum[lane]);
             }
             weighted[lane] = terms.add(o, class, d, weighted[lane]);
@@ -357,7 +407,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
 
 /// Joins the lanes of a tile or a block of `len` classes.
 #[inline(always)]
-fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T; LANES], mut join: impl FnMut(T, T) -> T) -> T {
+pub(crate) fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T; LANES], mut join: impl FnMut(T, T) -> T) -> T {
     // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
     let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
     // From the last lane on, each goes to the one without its highest bit: level by level.
@@ -384,7 +434,8 @@ impl<O: Ops> Term<O> {
     #[inline(always)]
     pub(crate) fn new(s: O, d: O::F) -> Self {
         let below = s.shr::<31>(s.bits(d));
-        let (p, scale) = math::exp_term(s, d);
+        let (p, t) = math::exp_term(s, d);
+        let scale = math::scale(s, t);
         // The scale is 0 for the reference itself, and for some NaN, whose product is a NaN all the same.
         Self { p, scale: s.from_bits(s.int_and(s.bits(scale), below)), whole: s.mul(p, scale), below }
     }
@@ -479,14 +530,14 @@ impl<F: Copy> State<F> {
         let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
         let [cross, mass] = self.weighted;
         let mass = terms.mass(s, classes, mass);
-        Partition { max: self.max, others, cross: cross.value(s), mass, logit: self.max }
+        Partition { max: self.max, others, cross: cross.value(s), mass, ..Partition::none(s) }.of_leader(s)
     }
 }
 
 /// The maximum, but −0 where it is −∞ or zero: the difference of equal numbers is +0, and so is that of either zero and −0.
 /// With +0 a leading −0 would be below the reference, and its own exponential cancel all digits of the others.
 #[inline(always)]
-fn finite<S: Ops>(s: S, max: S::F) -> S::F {
+pub(crate) fn finite<S: Ops>(s: S, max: S::F) -> S::F {
     let zero = s.splat(0.0);
     s.neg(s.sub(zero, s.select(s.eq(max, s.splat(f32::NEG_INFINITY)), zero, max)))
 }
@@ -495,11 +546,11 @@ fn finite<S: Ops>(s: S, max: S::F) -> S::F {
 pub(crate) trait Layout {
     fn new() -> Self;
 
-    /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With `CROSS`
-    /// its weighted sum, too, and with `labels`, one for each row or none at all, the logits of these classes. With a map
+    /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With
+    /// `labels`, one for each row or none at all, the logits of these classes. With a map
     /// of exponentials, [`Layout::write`] of these rows may follow. A single lane is at its row already: see [`Grid::load`].
     #[expect(clippy::too_many_arguments, reason = "what rows, in what memory, and which of them")]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -512,7 +563,7 @@ pub(crate) trait Layout {
 
     /// The same for the `4 N` rows from `i` on, all of which are there.
     #[inline(always)]
-    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -524,7 +575,7 @@ pub(crate) trait Layout {
     where
         Self: Sized,
     {
-        four_by_one::<S, Self, M, CROSS, K>(self, s, rows, memory, run, i, labels)
+        four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels)
     }
 
     /// Maps each logit of the rows `i .. i + count`, the vector `number` of those whose partition was just taken, but for
@@ -580,7 +631,7 @@ pub(crate) trait Layout {
 
 /// Four partitions, one after the other.
 #[inline(always)]
-pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, const CROSS: bool, const K: usize>(
+pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, F: Form, const K: usize>(
     layout: &mut L,
     s: S,
     rows: &Rows<'_, K>,
@@ -593,12 +644,14 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, const CROSS: bool, cons
     for k in 0..4 {
         let from = k * S::N;
         let labels = labels.get(from..from + S::N).unwrap_or(&[]);
-        let one = layout.partition::<S, M, CROSS, K>(s, rows, memory, run, i.wrapping_add(from), S::N, labels);
+        let one = layout.partition::<S, M, F, K>(s, rows, memory, run, i.wrapping_add(from), S::N, labels);
         all.max[k] = one.max;
         all.others[k] = one.others;
         all.cross[k] = one.cross;
         all.mass[k] = one.mass;
         all.logit[k] = one.logit;
+        all.reference[k] = one.reference;
+        all.scale[k] = one.scale;
     }
     all
 }
@@ -623,7 +676,7 @@ pub(crate) enum Way {
 }
 
 impl<const K: usize> Rows<'_, K> {
-    /// The logits of these classes of the rows from `i` on, one by one; 0 for [`IGNORED`].
+    /// The logits of these classes of the rows from `i` on, one by one; −∞ for [`IGNORED`].
     #[inline(always)]
     pub(crate) fn pick<S: Simd>(&self, s: S, x: &[f32], run: &mut Run<K>, i: usize, labels: &[usize]) -> S::F {
         let mut logit = always(
@@ -635,13 +688,13 @@ impl<const K: usize> Rows<'_, K> {
                 }
                 let shift = self.stride.wrapping_mul(class.cast_signed());
                 let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
-                if class == IGNORED { 0.0 } else { x.get(at).copied().unwrap_or(0.0) }
+                if class == IGNORED { f32::NEG_INFINITY } else { x.get(at).copied().unwrap_or(0.0) }
             },
         );
         if let &[class] = labels {
             return s.splat(logit(0, class));
         }
-        let mut logits = s.to_lanes(s.splat(0.0));
+        let mut logits = s.to_lanes(s.splat(f32::NEG_INFINITY));
         for (l, (lane, &class)) in logits.as_mut().iter_mut().zip(labels).enumerate() {
             *lane = logit(l, class);
         }
@@ -703,7 +756,7 @@ impl<L: Layout> Layout for Apart<L> {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -715,12 +768,12 @@ impl<L: Layout> Layout for Apart<L> {
     ) -> Partition<S::F> {
         s.vectorize(Step(
             #[inline(always)]
-            || self.0.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels),
+            || self.0.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels),
         ))
     }
 
     #[inline(always)]
-    fn four<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn four<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -731,7 +784,7 @@ impl<L: Layout> Layout for Apart<L> {
     ) -> Partition<[S::F; 4]> {
         s.vectorize(Step(
             #[inline(always)]
-            || self.0.four::<S, M, CROSS, K>(s, rows, memory, run, i, labels),
+            || self.0.four::<S, M, F, K>(s, rows, memory, run, i, labels),
         ))
     }
 

@@ -5,7 +5,7 @@ use super::{
     gradient::{TargetGradient, coefficients},
     grid::Run,
     map::Coefficients,
-    partition::{Layout, Partition, RowKernel, Rows, run_rows},
+    partition::{ByLeader, Layout, Partition, RowKernel, Rows, Weighted, run_rows},
     pass::{Backward, Pass},
     sum::{Items, total},
 };
@@ -95,7 +95,7 @@ impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<
         }
         let (rows, mut memory) = (self.rows, self.pass.memory());
         let partition =
-            self.layout.partition::<S, P::Cross, true, K>(s, rows, &mut memory, &mut self.run, i, count, &[]);
+            self.layout.partition::<S, P::Cross, Weighted, K>(s, rows, &mut memory, &mut self.run, i, count, &[]);
         self.losses(s, s, i, count, &partition)
     }
 
@@ -109,7 +109,7 @@ impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<
             return (four.splat(0.0), four.splat(1.0));
         }
         let partition =
-            self.layout.four::<S, P::Cross, true, K>(s, self.rows, &mut self.pass.memory(), &mut self.run, i, &[]);
+            self.layout.four::<S, P::Cross, Weighted, K>(s, self.rows, &mut self.pass.memory(), &mut self.run, i, &[]);
         self.losses(s, four, i, S::N, &partition)
     }
 }
@@ -141,7 +141,7 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
             let count = S::N.min(rows.grid.len - i);
             rows.grid.seek(&mut run, i);
             let partition =
-                layout.partition::<S, TargetGradient, false, K>(s, &rows, &mut memory, &mut run, i, count, &[]);
+                layout.partition::<S, TargetGradient, ByLeader, K>(s, &rows, &mut memory, &mut run, i, count, &[]);
             let log_others = partition.log_others(s);
             let upstream = upstream.load(s, s, &rows, &mut run, i, count);
             let row = Coefficients { upstream, ..Coefficients::new(s, &partition, log_others) };

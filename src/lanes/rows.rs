@@ -1,11 +1,14 @@
 //! Rows of contiguous classes: a lane for each class.
 
 use super::{
+    classes::IGNORED,
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
+    math,
+    others::{self, Others, Sum},
     partition::{
-        BLOCK, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, small_count,
+        BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, small_count,
     },
     sum::join_groups,
 };
@@ -24,7 +27,7 @@ impl Layout for ByRows {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -35,13 +38,20 @@ impl Layout for ByRows {
         labels: &[usize],
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
-        if !keep && !CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE {
+        let side_by_side = !keep && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE;
+        if F::TARGET {
+            if side_by_side {
+                return four_others(s, rows, memory.logits(), run, i, labels);
+            }
+            return row_others::<S, M, K>(s, rows, memory, run, i, count, labels);
+        }
+        if side_by_side {
             let partition = four_rows::<S, K>(s, rows, memory.logits(), run, i);
             return Partition { logit: rows.pick(s, memory.logits(), run, i, labels), ..partition };
         }
         // The exponentials may take the place of the logits.
         let mut logit = if keep { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
-        let partition = each_row::<S, CROSS, K>(
+        let partition = each_row::<S, F, K>(
             s,
             rows,
             memory.array,
@@ -60,7 +70,7 @@ impl Layout for ByRows {
                 // Each with a loop of its own, since choices in the loop would keep its vectors apart.
                 let keep = M::EXPONENTIALS;
                 match rows.cross.same() {
-                    _ if !CROSS => row_partition(s, rows.classes, x, out, keep, NoTerms),
+                    _ if !F::CROSS => row_partition(s, rows.classes, x, out, keep, NoTerms),
                     Some(q) => row_partition(s, rows.classes, x, out, keep, Same(q)),
                     None => row_partition(s, rows.classes, x, out, keep, rows.cross.in_row(s, target)),
                 }
@@ -99,6 +109,68 @@ impl Layout for ByRows {
     }
 }
 
+/// The partition of rows without their targets.
+#[expect(clippy::too_many_arguments, reason = "as for `Layout`")]
+#[inline(always)]
+fn row_others<S: Simd, M: RowMap, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    memory: &mut Memory<'_>,
+    run: &mut Run<K>,
+    i: usize,
+    count: usize,
+    labels: &[usize],
+) -> Partition<S::F> {
+    if !keeps::<M, K>(rows, memory) {
+        let x = memory.logits();
+        let (reference, sum) = each_target(
+            s,
+            rows,
+            0,
+            run,
+            i,
+            count,
+            labels,
+            #[inline(always)]
+            |[offset, _], target| {
+                let x = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+                others::sum(s, rows.classes, &mut RowOthers { x, kept: None, target, start: 0, len: 0 })
+            },
+        );
+        // Only now, when the rows are in the cache.
+        return others::finish(s, reference, sum, rows.pick(s, x, run, i, labels));
+    }
+    // The exponentials may take the place of the logits, of which a copy is read then.
+    let mut copy = memory.input.is_none().then_some([0.0; TILE]);
+    let logit = rows.pick(s, memory.logits(), run, i, labels);
+    let Memory { input, data, array, .. } = memory;
+    let (reference, sum) = each_target(
+        s,
+        rows,
+        *array,
+        run,
+        i,
+        count,
+        labels,
+        #[inline(always)]
+        |[offset, out], target| {
+            let kept = data.get_mut(out..out.wrapping_add(rows.classes)).unwrap_or(&mut []);
+            let x = match input {
+                Some(x) => x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]),
+                None => {
+                    let copy = copy.as_mut().and_then(|copy| copy.get_mut(..kept.len())).unwrap_or(&mut []);
+                    for (to, &x) in copy.iter_mut().zip(&*kept) {
+                        *to = x;
+                    }
+                    copy
+                }
+            };
+            others::sum(s, rows.classes, &mut RowOthers { x, kept: Some(kept), target, start: 0, len: 0 })
+        },
+    );
+    others::finish(s, reference, sum, logit)
+}
+
 /// Whether the output keeps the exponentials of the logits until they are mapped: where a row is a single tile, so that
 /// all of them are relative to its maximum.
 #[inline(always)]
@@ -109,7 +181,7 @@ fn keeps<M: RowMap, const K: usize>(rows: &Rows<'_, K>, memory: &Memory<'_>) -> 
 /// Takes each row by itself: `partition` gets where its logits, its targets and its part of `array` start, and gives the
 /// same in every lane.
 #[inline(always)]
-pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
+pub(crate) fn each_row<S: Simd, F: Form, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
     array: usize,
@@ -122,17 +194,44 @@ pub(crate) fn each_row<S: Simd, const CROSS: bool, const K: usize>(
     for l in 0..count.min(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
-        let target = if CROSS && rows.cross.target.is_some() { rows.grid.offset(run, TARGET, i) } else { 0 };
+        let target = if F::CROSS && rows.cross.target.is_some() { rows.grid.offset(run, TARGET, i) } else { 0 };
         let row = partition([rows.grid.offset(run, 0, i), target, rows.grid.offset(run, array, i)]);
         let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l)));
         all.max = s.select(lane, row.max, all.max);
         all.others = s.select(lane, row.others, all.others);
-        if CROSS {
+        if F::CROSS {
             all.cross = s.select(lane, row.cross, all.cross);
             all.mass = s.select(lane, row.mass, all.mass);
         }
     }
-    all
+    all.of_leader(s)
+}
+
+/// [`others::sum`] of each row by itself: `sum` gets where its logits and its part of `array` start, and its target, and gives
+/// the same in every lane.
+#[expect(clippy::too_many_arguments, reason = "as for `Layout`")]
+#[inline(always)]
+pub(crate) fn each_target<S: Simd, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    array: usize,
+    run: &mut Run<K>,
+    i: usize,
+    count: usize,
+    labels: &[usize],
+    mut sum: impl FnMut([usize; 2], usize) -> (S::F, S::F),
+) -> (S::F, S::F) {
+    let (mut reference, mut sums) = (s.splat(0.0), s.splat(0.0));
+    for l in 0..count.min(S::N) {
+        let i = i.wrapping_add(l);
+        rows.grid.seek(run, i);
+        let offsets = [rows.grid.offset(run, 0, i), rows.grid.offset(run, array, i)];
+        let row = sum(offsets, labels.get(l).copied().unwrap_or(NOWHERE));
+        let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l)));
+        reference = s.select(lane, row.0, reference);
+        sums = s.select(lane, row.1, sums);
+    }
+    (reference, sums)
 }
 
 /// The partition of a row `x` or, without it, what is in `out`. To `keep` its exponentials, as many as there is room for go to
@@ -253,9 +352,12 @@ fn four_rows<S: Simd, const K: usize>(
             *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
         }
         let mut max = four.splat(f32::NEG_INFINITY);
-        for at in (0..rows.classes).step_by(S::N) {
-            max = four.max(max, load_rows(s, &row, at));
-        }
+        each_vector(
+            s,
+            row,
+            #[inline(always)]
+            |_, x| max = four.max(max, x),
+        );
         let max = four.gather(
             #[inline(always)]
             |k| s.splat(s.reduce_max(max[k % 4])),
@@ -263,13 +365,14 @@ fn four_rows<S: Simd, const K: usize>(
         let mut state = State::new(four);
         let reference = state.enter(four, 0, max, &NoTerms);
         let mut tally = Tally::new(four);
-        for (group, at) in (0..rows.classes).step_by(S::N).enumerate() {
-            // The same places of the next four rows are on their way while these are computed.
-            for row in row {
-                s.prefetch(row.get(at..).unwrap_or(&[]), 4 * rows.classes);
-            }
-            tally.take(s, four, group, four.sub(load_rows(s, &row, at), reference));
-        }
+        each_vector(
+            s,
+            row,
+            #[inline(always)]
+            |at, x| {
+                tally.take(s, four, at / S::N, four.sub(x, reference));
+            },
+        );
         tally.leave(s, four, &mut state, rows.classes);
         let partition = state.finish(four, rows.classes, &NoTerms);
         for k in 0..4 {
@@ -278,15 +381,242 @@ fn four_rows<S: Simd, const K: usize>(
             all.others = s.select(lane, partition.others[k], all.others);
         }
     }
-    all
+    all.of_leader(s)
 }
 
-/// The vector of each row that starts with class `at`.
+/// [`others::partition`] of the rows `i .. i + N`, four at a time as in [`four_rows`].
 #[inline(always)]
-fn load_rows<S: Simd>(s: S, rows: &[&[f32]; 4], at: usize) -> [S::F; 4] {
-    Four(s).gather(
+fn four_others<S: Simd, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    x: &[f32],
+    run: &mut Run<K>,
+    i: usize,
+    labels: &[usize],
+) -> Partition<S::F> {
+    let four = Four(s);
+    let (mut reference, mut sum) = (s.splat(0.0), s.splat(0.0));
+    for l in (0..S::N).step_by(4) {
+        let mut row: [&[f32]; 4] = [&[]; 4];
+        let mut target = [s.splat(-1.0); 4];
+        for (k, (row, target)) in row.iter_mut().zip(&mut target).enumerate() {
+            let i = i.wrapping_add(l + k);
+            rows.grid.seek(run, i);
+            let offset = rows.grid.offset(run, 0, i);
+            *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+            if let Some(&class) = labels.get(l + k)
+                && class != IGNORED
+            {
+                *target = s.splat(small_count(class));
+            }
+        }
+        let (references, sums) = others::sum(four, rows.classes, &mut FourOthers { s, rows: row, target });
+        for k in 0..4 {
+            let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
+            reference = s.select(lane, references[k], reference);
+            sum = s.select(lane, sums[k], sum);
+        }
+    }
+    others::finish(s, reference, sum, rows.pick(s, x, run, i, labels))
+}
+
+/// The others of four rows, each a single tile.
+struct FourOthers<'x, S: Simd> {
+    s: S,
+    rows: [&'x [f32]; 4],
+    target: [S::F; 4],
+}
+
+impl<S: Simd> Others<Four<S>> for FourOthers<'_, S> {
+    #[inline(always)]
+    fn enter(&mut self, _: Four<S>, _: usize, _: usize) {}
+
+    #[inline(always)]
+    fn max(&mut self, four: Four<S>, len: usize) -> [S::F; 4] {
+        let s = self.s;
+        let mut max = four.splat(f32::NEG_INFINITY);
+        let head = self.rows.map(
+            #[inline(always)]
+            |row| row.get(..len).unwrap_or(row),
+        );
+        each_vector(
+            s,
+            head,
+            #[inline(always)]
+            |_, x| max = four.max(max, x),
+        );
+        four.gather(
+            #[inline(always)]
+            |k| s.splat(s.reduce_max(max[k % 4])),
+        )
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, four: Four<S>, reference: [S::F; 4]) -> Sum<Four<S>> {
+        let s = self.s;
+        let (mut sums, mut joined) = ([four.splat(0.0); 4], four.int(0));
+        let mut class = s.load(&LANE_NUMBERS, 0);
+        each_vector(
+            s,
+            self.rows,
+            #[inline(always)]
+            |at, x| {
+                let target = four.eq(self.target, [class; 4]);
+                let x = four.select(target, four.splat(f32::NEG_INFINITY), x);
+                let (p, t) = math::exp_term(four, four.sub(x, reference));
+                joined = four.int_or(joined, four.bits(t));
+                let sum = &mut sums[group::<S>(at / S::N)];
+                *sum = four.mul_add(p, math::scale(four, t), *sum);
+                class = s.add(class, s.splat(small_count(S::N)));
+            },
+        );
+        let sum = join_groups::<S, _>(
+            sums,
+            #[inline(always)]
+            |a, b| four.add(a, b),
+        );
+        let joined = joined.map(
+            #[inline(always)]
+            |joined| join_bits(s, joined),
+        );
+        Sum { sum: join_lanes(s, four, sum), joined }
+    }
+}
+
+/// Of lanes whose bits are all in range such bits in all of them, else others.
+#[inline(always)]
+fn join_bits<S: Simd>(s: S, joined: S::I) -> S::I {
+    s.int(if s.all(math::in_range(s, joined)) { 0 } else { -1 })
+}
+
+/// No class.
+const NOWHERE: usize = usize::MAX;
+
+/// The sum of the exponentials of some classes but the target, in every lane. To keep them, they go to `kept`.
+#[inline(always)]
+pub(crate) fn sum_without<S: Simd>(
+    s: S,
+    x: &[f32],
+    mut kept: Option<&mut [f32]>,
+    target: usize,
+    reference: S::F,
+) -> Sum<S> {
+    let four = Four(s);
+    let (mut sums, mut joined) = ([s.splat(0.0); 4], s.int(0));
+    let mut done = 0;
+    while let Some(chunk) = x.get(done..done + 4 * S::N) {
+        // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
+        for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
+            s.prefetch(line, x.len());
+        }
+        let chunk = without(s, four, load_four(s, chunk), target.wrapping_sub(done));
+        let (p, t) = math::exp_term(four, four.sub(chunk, [reference; 4]));
+        let scale = math::scale(four, t);
+        for k in 0..4 {
+            joined = s.int_or(joined, s.bits(t[k]));
+            let sum = &mut sums[group::<S>(k)];
+            *sum = s.mul_add(p[k], scale[k], *sum);
+            if let Some(kept) = &mut kept
+                && let Some(kept) = kept.get_mut(done + k * S::N..done + (k + 1) * S::N)
+            {
+                s.store_part(s.mul(p[k], scale[k]), kept);
+            }
+        }
+        done += 4 * S::N;
+    }
+    for k in 0.. {
+        let Some(rest) = x.get(done..).filter(|rest| !rest.is_empty()) else {
+            break;
+        };
+        let part = without(s, s, s.load_part(rest, f32::NEG_INFINITY), target.wrapping_sub(done));
+        let (p, t) = math::exp_term(s, s.sub(part, reference));
+        let scale = math::scale(s, t);
+        joined = s.int_or(joined, s.bits(t));
+        let sum = &mut sums[group::<S>(k)];
+        *sum = s.mul_add(p, scale, *sum);
+        if let Some(kept) = &mut kept
+            && let Some(kept) = kept.get_mut(done..x.len())
+        {
+            s.store_part(s.mul(p, scale), kept);
+        }
+        done += S::N;
+    }
+    let sum = join_groups::<S, _>(
+        sums,
         #[inline(always)]
-        |k| s.load_part(rows[k % 4].get(at..).unwrap_or(&[]), f32::NEG_INFINITY),
+        |a, b| s.add(a, b),
+    );
+    Sum { sum: join_lanes(s, s, sum), joined: join_bits(s, joined) }
+}
+
+/// `x` with −∞ for its element `target`, if it has that.
+#[inline(always)]
+fn without<S: Simd, G: Group<S>>(s: S, g: G, x: G::F, target: usize) -> G::F {
+    if target >= G::VECTORS * S::N {
+        return x;
+    }
+    let target = s.splat(small_count(target));
+    g.gather(
+        #[inline(always)]
+        |k| {
+            let lane = s.add(s.load(&LANE_NUMBERS, 0), s.splat(small_count(k * S::N)));
+            s.select(s.eq(lane, target), s.splat(f32::NEG_INFINITY), g.nth(x, k))
+        },
+    )
+}
+
+/// The others of a row of contiguous classes. The exponentials of a row of a single tile may be `kept`.
+struct RowOthers<'x, 'k> {
+    x: &'x [f32],
+    kept: Option<&'k mut [f32]>,
+    target: usize,
+    start: usize,
+    len: usize,
+}
+
+impl<S: Simd> Others<S> for RowOthers<'_, '_> {
+    #[inline(always)]
+    fn enter(&mut self, _: S, start: usize, len: usize) {
+        (self.start, self.len) = (start, len);
+    }
+
+    #[inline(always)]
+    fn max(&mut self, s: S, len: usize) -> S::F {
+        s.splat(max_of(s, self.x.get(self.start..self.start.wrapping_add(len)).unwrap_or(&[])))
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
+        let x = self.x.get(self.start..self.start.wrapping_add(self.len)).unwrap_or(&[]);
+        sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), reference)
+    }
+}
+
+/// Hands out the vectors of four rows of the same length, side by side, with the number of their first class; behind the end
+/// −∞.
+#[inline(always)]
+fn each_vector<S: Simd>(s: S, rows: [&[f32]; 4], mut take: impl FnMut(usize, [S::F; 4])) {
+    let [a, b, c, d] = rows.map(
+        #[inline(always)]
+        |row| row.chunks_exact(S::N),
+    );
+    let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
+    let mut at = 0;
+    for (((a, b), c), d) in a.zip(b).zip(c).zip(d) {
+        take(at, load_each(s, [a, b, c, d]));
+        at += S::N;
+    }
+    if !rest[0].is_empty() {
+        take(at, load_each(s, rest));
+    }
+}
+
+/// The first vector of each row.
+#[inline(always)]
+fn load_each<S: Simd>(s: S, rows: [&[f32]; 4]) -> [S::F; 4] {
+    rows.map(
+        #[inline(always)]
+        |row| s.load_part(row, f32::NEG_INFINITY),
     )
 }
 
@@ -357,7 +687,7 @@ fn load_four<S: Simd>(s: S, chunk: &[f32]) -> [S::F; 4] {
 
 /// The largest element, in four independent chains; a NaN may be lost.
 #[inline(always)]
-fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
+pub(crate) fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
     let four = Four(s);
     let mut max = four.splat(f32::NEG_INFINITY);
     let chunks = x.chunks_exact(4 * S::N);

@@ -6,7 +6,7 @@ use super::{
     grid::{Grid, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, Unmapped},
     math,
-    partition::{Cross, Layout, Partition, RowKernel, Rows, run_rows},
+    partition::{ByLeader, ByTarget, Cross, Form, Layout, Partition, RowKernel, Rows, run_rows},
     sum::in_lanes,
 };
 use crate::simd::{Four, Kernel, LANES, Ops, Simd};
@@ -69,7 +69,7 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
         while i < rows.grid.len {
             let left = rows.grid.len - i;
             if left >= 4 * S::N && S::N > 1 {
-                let partition = layout.four::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, &[]);
+                let partition = layout.four::<S, M, M::Form, 2>(s, &rows, &mut out, &mut run, i, &[]);
                 let four = Four(s);
                 let row = M::coefficients(four, &partition);
                 layout.write_all::<S, Four<S>, M, 2>(s, four, &rows, &mut out, &mut run, i, S::N, &row, None);
@@ -78,7 +78,7 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
             }
             let count = S::N.min(left);
             rows.grid.seek(&mut run, i);
-            let partition = layout.partition::<S, M, false, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
+            let partition = layout.partition::<S, M, M::Form, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
             let row = M::coefficients(s, &partition);
             layout.write_all::<S, S, M, 2>(s, s, &rows, &mut out, &mut run, i, count, &row, None);
             i = i.wrapping_add(count);
@@ -88,6 +88,8 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
 
 /// A map that depends on the partition alone.
 trait OfPartition: RowMap {
+    type Form: Form;
+
     fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F>;
 }
 
@@ -105,9 +107,13 @@ impl RowMap for Plain {
 }
 
 impl OfPartition for Plain {
+    // There is no target, so that all are others.
+    type Form = ByTarget;
+
     #[inline(always)]
     fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F> {
-        let factor = o.div(o.splat(math::TERM_UNIT), o.add(o.splat(1.0), partition.others));
+        let unit = o.mul(partition.scale, o.splat(math::TERM_UNIT));
+        let factor = o.div(unit, o.add(o.splat(1.0), partition.others));
         Coefficients::new(o, partition, factor)
     }
 }
@@ -126,6 +132,8 @@ impl RowMap for LogSoftmax {
 }
 
 impl OfPartition for LogSoftmax {
+    type Form = ByLeader;
+
     #[inline(always)]
     fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F> {
         Coefficients::new(o, partition, partition.log_others(o))
@@ -242,7 +250,7 @@ impl RowKernel for LogSumExp<'_> {
         let Self { rows, x } = self;
         let mut run = rows.grid.start();
         let mut memory = Memory::read_only(x);
-        let partition = L::new().partition::<S, Unmapped, false, 1>(s, &rows, &mut memory, &mut run, 0, 1, &[]);
+        let partition = L::new().partition::<S, Unmapped, ByLeader, 1>(s, &rows, &mut memory, &mut run, 0, 1, &[]);
         let first = |x: S::F| s.to_lanes(x).as_ref().first().copied();
         match (first(partition.max), first(partition.others)) {
             // One value for the whole row.

@@ -4,8 +4,9 @@ use super::{
     direct::Direct,
     grid::{Run, gather},
     map::{Memory, RowMap},
-    partition::{Layout, NoTerms, Partition, Rows, SHORT, State, TILE},
-    rows::{each_row, row_tile},
+    others::{self, Others, Sum},
+    partition::{Form, Layout, NoTerms, Partition, Rows, SHORT, State, TILE},
+    rows::{each_row, each_target, max_of, row_tile, sum_without},
 };
 use crate::simd::Simd;
 
@@ -21,7 +22,7 @@ impl Layout for Strided {
     }
 
     #[inline(always)]
-    fn partition<S: Simd, M: RowMap, const CROSS: bool, const K: usize>(
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -32,10 +33,27 @@ impl Layout for Strided {
         labels: &[usize],
     ) -> Partition<S::F> {
         if rows.classes < SHORT {
-            return Direct.partition::<S, M, CROSS, K>(s, rows, memory, run, i, count, labels);
+            return Direct.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         let (x, buffer) = (memory.logits(), &mut self.tile);
-        let partition = each_row::<S, CROSS, K>(
+        if F::TARGET {
+            let (reference, sum) = each_target(
+                s,
+                rows,
+                0,
+                run,
+                i,
+                count,
+                labels,
+                #[inline(always)]
+                |[offset, _], target| {
+                    let mut row = Gathered { x, offset, stride: rows.stride, buffer, target, start: 0, len: 0 };
+                    others::sum(s, rows.classes, &mut row)
+                },
+            );
+            return others::finish(s, reference, sum, rows.pick(s, x, run, i, labels));
+        }
+        let partition = each_row::<S, F, K>(
             s,
             rows,
             0,
@@ -49,7 +67,7 @@ impl Layout for Strided {
                     let tile = buffer.get_mut(..TILE.min(rows.classes - start)).unwrap_or(&mut []);
                     let at = offset.wrapping_add_signed(rows.stride.wrapping_mul(start.cast_signed()));
                     gather(x, at, rows.stride, tile);
-                    if CROSS {
+                    if F::CROSS {
                         row_tile(s, &mut state, start, None, tile, false, &mut terms);
                     } else {
                         row_tile(s, &mut state, start, None, tile, false, &mut NoTerms);
@@ -59,5 +77,42 @@ impl Layout for Strided {
             },
         );
         Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+    }
+}
+
+/// The others of a row that starts at `offset`, a tile after the other in a buffer.
+struct Gathered<'x, 'b> {
+    x: &'x [f32],
+    offset: usize,
+    stride: isize,
+    buffer: &'b mut [f32; TILE],
+    target: usize,
+    start: usize,
+    len: usize,
+}
+
+impl Gathered<'_, '_> {
+    #[inline(always)]
+    fn first(&self, len: usize) -> &[f32] {
+        self.buffer.get(..len).unwrap_or(&[])
+    }
+}
+
+impl<S: Simd> Others<S> for Gathered<'_, '_> {
+    #[inline(always)]
+    fn enter(&mut self, _: S, start: usize, len: usize) {
+        let at = self.offset.wrapping_add_signed(self.stride.wrapping_mul(start.cast_signed()));
+        gather(self.x, at, self.stride, self.buffer.get_mut(..len).unwrap_or(&mut []));
+        (self.start, self.len) = (start, len);
+    }
+
+    #[inline(always)]
+    fn max(&mut self, s: S, len: usize) -> S::F {
+        s.splat(max_of(s, self.first(len)))
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
+        sum_without(s, self.first(self.len), None, self.target.wrapping_sub(self.start), reference)
     }
 }

@@ -125,6 +125,11 @@ impl<A: Arithmetic> Ops for Avx2<A> {
         unsafe { _mm256_movemask_ps(mask) != 0 }
     }
     #[inline(always)]
+    fn all(self, mask: __m256) -> bool {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_movemask_ps(mask) == 0xff }
+    }
+    #[inline(always)]
     fn bits(self, a: __m256) -> __m256i {
         // SAFETY: `self` proves AVX.
         unsafe { _mm256_castps_si256(a) }
@@ -153,6 +158,11 @@ impl<A: Arithmetic> Ops for Avx2<A> {
     fn int_and(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_and_si256(a, b) }
+    }
+    #[inline(always)]
+    fn int_or(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_or_si256(a, b) }
     }
     #[inline(always)]
     fn shl<const K: i32>(self, a: __m256i) -> __m256i {

@@ -120,6 +120,10 @@ impl<A: Arithmetic> Ops for Avx512<A> {
         mask != 0
     }
     #[inline(always)]
+    fn all(self, mask: __mmask16) -> bool {
+        mask == 0xffff
+    }
+    #[inline(always)]
     fn bits(self, a: __m512) -> __m512i {
         // SAFETY: `self` proves AVX-512.
         unsafe { _mm512_castps_si512(a) }
@@ -148,6 +152,11 @@ impl<A: Arithmetic> Ops for Avx512<A> {
     fn int_and(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512.
         unsafe { _mm512_and_si512(a, b) }
+    }
+    #[inline(always)]
+    fn int_or(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
     fn shl<const K: i32>(self, a: __m512i) -> __m512i {

@@ -108,6 +108,11 @@ impl<S: Ops> Ops for Four<S> {
         s.any(mask[0]) || s.any(mask[1]) || s.any(mask[2]) || s.any(mask[3])
     }
     #[inline(always)]
+    fn all(self, mask: [S::M; 4]) -> bool {
+        let Self(s) = self;
+        s.all(mask[0]) && s.all(mask[1]) && s.all(mask[2]) && s.all(mask[3])
+    }
+    #[inline(always)]
     fn bits(self, a: [S::F; 4]) -> [S::I; 4] {
         let Self(s) = self;
         [s.bits(a[0]), s.bits(a[1]), s.bits(a[2]), s.bits(a[3])]
@@ -136,6 +141,11 @@ impl<S: Ops> Ops for Four<S> {
     fn int_and(self, a: [S::I; 4], b: [S::I; 4]) -> [S::I; 4] {
         let Self(s) = self;
         [s.int_and(a[0], b[0]), s.int_and(a[1], b[1]), s.int_and(a[2], b[2]), s.int_and(a[3], b[3])]
+    }
+    #[inline(always)]
+    fn int_or(self, a: [S::I; 4], b: [S::I; 4]) -> [S::I; 4] {
+        let Self(s) = self;
+        [s.int_or(a[0], b[0]), s.int_or(a[1], b[1]), s.int_or(a[2], b[2]), s.int_or(a[3], b[3])]
     }
     #[inline(always)]
     fn shl<const K: i32>(self, a: [S::I; 4]) -> [S::I; 4] {

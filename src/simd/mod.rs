@@ -73,12 +73,14 @@ pub(crate) trait Ops: Copy {
     /// `mask ? a : b`.
     fn select(self, mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
     fn any(self, mask: Self::M) -> bool;
+    fn all(self, mask: Self::M) -> bool;
     fn bits(self, a: Self::F) -> Self::I;
     fn from_bits(self, a: Self::I) -> Self::F;
     fn int(self, a: i32) -> Self::I;
     fn int_add(self, a: Self::I, b: Self::I) -> Self::I;
     fn int_sub(self, a: Self::I, b: Self::I) -> Self::I;
     fn int_and(self, a: Self::I, b: Self::I) -> Self::I;
+    fn int_or(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl<const K: i32>(self, a: Self::I) -> Self::I;
     /// Shift to the right that keeps the sign.
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;

@@ -127,6 +127,10 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
         mask
     }
     #[inline(always)]
+    fn all(self, mask: bool) -> bool {
+        mask
+    }
+    #[inline(always)]
     fn bits(self, a: f32) -> i32 {
         a.to_bits().cast_signed()
     }
@@ -149,6 +153,10 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     #[inline(always)]
     fn int_and(self, a: i32, b: i32) -> i32 {
         a & b
+    }
+    #[inline(always)]
+    fn int_or(self, a: i32, b: i32) -> i32 {
+        a | b
     }
     #[inline(always)]
     fn shl<const K: i32>(self, a: i32) -> i32 {

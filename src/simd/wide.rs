@@ -107,6 +107,10 @@ impl<A: Arithmetic> Ops for Wide<A> {
         mask.any()
     }
     #[inline(always)]
+    fn all(self, mask: f32x4) -> bool {
+        mask.all()
+    }
+    #[inline(always)]
     fn bits(self, a: f32x4) -> i32x4 {
         cast(a)
     }
@@ -129,6 +133,10 @@ impl<A: Arithmetic> Ops for Wide<A> {
     #[inline(always)]
     fn int_and(self, a: i32x4, b: i32x4) -> i32x4 {
         a & b
+    }
+    #[inline(always)]
+    fn int_or(self, a: i32x4, b: i32x4) -> i32x4 {
+        a | b
     }
     #[inline(always)]
     fn shl<const K: i32>(self, a: i32x4) -> i32x4 {
