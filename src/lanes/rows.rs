@@ -614,9 +614,9 @@ fn each_vector<S: Simd>(s: S, rows: [&[f32]; 4], mut take: impl FnMut(usize, [S:
 /// The first vector of each row.
 #[inline(always)]
 fn load_each<S: Simd>(s: S, rows: [&[f32]; 4]) -> [S::F; 4] {
-    rows.map(
+    Four(s).gather(
         #[inline(always)]
-        |row| s.load_part(row, f32::NEG_INFINITY),
+        |k| s.load_part(rows[k % 4], f32::NEG_INFINITY),
     )
 }
 
