@@ -15,7 +15,7 @@ use common::{
     kernels,
     random::Random,
 };
-use losslanes::Total;
+use losslanes::{Backend, Isa, Total};
 
 const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
 
@@ -134,4 +134,17 @@ fn kernels_of_any_bits() {
     let mut random = Random::new(17);
     kernels::assert_same_bits(&Array::from_fn(&[size(3000)], |_| f32::from_bits(random.next() as u32)));
     kernels::assert_same_bits(&Array::from_fn(&[50, 3], |_| f32::from_bits(random.next() as u32)));
+}
+
+/// What `portable` gives is one of the backends of that arithmetic, on the same instructions.
+#[test]
+fn portable_backends() {
+    for backend in backends::all() {
+        let portable = backend.portable();
+        assert!(backends::all().any(|available| available == portable), "{portable}");
+        assert_eq!((portable.isa(), portable.is_fused()), (backend.isa(), false));
+    }
+    assert_eq!(Backend::INTEGER.portable(), Backend::SCALAR);
+    assert_eq!((Backend::INTEGER.isa(), Backend::INTEGER.to_string()), (Isa::Integer, "integer".into()));
+    assert_eq!(format!("{:?}", Backend::SCALAR), "scalar (portable)");
 }

@@ -32,11 +32,38 @@ fn arguments_are_named() {
 }
 
 #[test]
+fn messages() {
+    let argument = Argument::Target;
+    let messages = [
+        (Error::LengthMismatch { len: 5, expected: 6 }, "the slice has 5 elements, its shape has 6"),
+        (Error::OutOfBounds { index: -1, len: 6 }, "the view reaches element -1 of a slice of 6"),
+        (Error::TooLarge, "the view has more elements than a usize can count"),
+        (Error::Overlap { axis: 1 }, "indices along axis 1 of a mutable view could meet in one element"),
+        (Error::RankMismatch { argument, rank: 2, expected: 1 }, "the target has 2 axes, expected 1"),
+        (
+            Error::ShapeMismatch { argument, axis: 0, len: 3, expected: 2 },
+            "axis 0 of the target has length 3, expected 2",
+        ),
+        (Error::WeightLength { len: 2, classes: 3 }, "2 class weights for 3 classes"),
+        (Error::TargetOutOfRange { index: 1, target: -5, classes: 3 }, "target 1 is -5, but there are 3 classes"),
+        (Error::LabelSmoothingOutOfRange { value: 1.5 }, "label smoothing is 1.5, expected a value in [0, 1]"),
+        (Error::IgnoreIndexWithProbabilities, "an ignore_index was set, but the targets are probabilities"),
+        (
+            Error::ProbabilityOutOfRange { index: 4, value: -0.5 },
+            "element 4 of the input is -0.5, expected a probability in [0, 1]",
+        ),
+        (Error::AxisOutOfRange { axis: 1, rank: 1 }, "axis 1 of an input with 1 axes"),
+    ];
+    for (error, message) in messages {
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
 fn length_mismatch() {
     let error = Error::LengthMismatch { len: 5, expected: 6 };
     assert_eq!(View::new(&[0.0; 5], [2, 3]).err(), Some(error));
     assert_eq!(ViewMut::new(&mut [0.0; 5], [2, 3]).err(), Some(error));
-    assert_eq!(error.to_string(), "the slice has 5 elements, its shape has 6");
 }
 
 #[test]
@@ -188,7 +215,14 @@ fn probability_out_of_range() {
             let mut input = [0.5; 100];
             (input[at], input[99]) = (value, value);
             let error = Error::ProbabilityOutOfRange { index: at, value };
-            assert_eq!(loss.mean(view(&input, [100]), view(&targets, [100])).err(), Some(error), "{backend}");
+            let target = view(&targets, [100]);
+            assert_eq!(loss.mean(view(&input, [100]), target).err(), Some(error), "{backend}");
+            // A gradient is not begun.
+            refused::<100>(error, |grad| loss.sum_with_grad(view(&input, [100]), target, grad).map(drop));
+            let mut replaced = input;
+            let in_place = ViewMut::new(&mut replaced, [100]).expect("100");
+            assert_eq!(loss.mean_with_grad_in_place(in_place, target), Err(error), "{backend}");
+            assert_eq!(replaced.map(f32::to_bits), input.map(f32::to_bits), "{backend}");
         }
         let bounds = [0.0, 1.0, -0.0, f32::NAN];
         assert!(loss.sum(view(&bounds, [4]), view(&[0.0; 4], [4])).is_ok_and(f32::is_nan));
@@ -219,6 +253,7 @@ fn views_of_every_rank() {
         assert_eq!(loss.sum(backwards, backwards), loss.sum(forwards, forwards));
         let last = data.len() - 1;
         let mut out = ViewMut::strided(&mut data, last, shape, strides).expect("disjoint");
+        assert_eq!((out.shape(), out.strides()), (shape, strides));
         assert_eq!(
             kernels::on(losslanes::Backend::SCALAR)
                 .exp(out.as_view(), ViewMut::new(&mut vec![0.0; last + 1], shape).expect("a slice")),

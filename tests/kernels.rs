@@ -13,7 +13,7 @@ use common::{
     check::{self, CONFIDENT, SOFTMAX, ulps},
     generate::{CLASSES, size},
     kernels::{Map, Reduction},
-    layouts::CONTIGUOUS,
+    layouts::{CONTIGUOUS, Placement},
     random::Random,
 };
 use losslanes::kernels;
@@ -51,7 +51,7 @@ fn elementwise(x: Vec<f32>) {
     let x = Array::new(&[x.len()], x);
     for map in Map::ELEMENTWISE {
         let want = map.reference(&x);
-        for backend in backends::all() {
+        for backend in backends::with_integers() {
             let got = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
             for ((&got, &want), &x) in got.iter().zip(&want).zip(&x.data) {
                 let error = ulps(got, want);
@@ -70,7 +70,7 @@ fn softmax_along_every_axis() {
             for axis in 0..shape.len() {
                 for (map, tolerance) in [(Map::Softmax(axis), SOFTMAX), (Map::LogSoftmax(axis), CONFIDENT)] {
                     let want = map.reference(&x);
-                    for backend in backends::all() {
+                    for backend in backends::with_integers() {
                         let got = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
                         check::all_close(&got, &want, tolerance, || format!("{map:?} on {backend}: {x:?}"));
                     }
@@ -86,7 +86,7 @@ fn reductions() {
     for len in CLASSES.into_iter().chain([0, size(100_000)]) {
         for offset in [0.0, -1e3, 1e4] {
             let x = Array::from_fn(&[len], |_| random.uniform(-5.0, 5.0) + offset);
-            for backend in backends::all() {
+            for backend in backends::with_integers() {
                 for reduction in [Reduction::RowMax, Reduction::ExpSum(offset), Reduction::LogSumExp] {
                     let got = reduction.run(backend, &x, CONTIGUOUS);
                     reduction.assert_close(got, &x.data, || format!("{reduction:?} on {backend}: {x:?}"));
@@ -116,10 +116,26 @@ fn reductions_of_special_values() {
 
 fn assert_reductions(row: &[f32]) {
     let x = Array::new(&[row.len()], row.to_vec());
-    for backend in backends::all() {
+    for backend in backends::with_integers() {
         for reduction in [Reduction::RowMax, Reduction::ExpSum(1.0), Reduction::LogSumExp] {
             let got = reduction.run(backend, &x, CONTIGUOUS);
             reduction.assert_close(got, row, || format!("{reduction:?} on {backend}: {x:?}"));
+        }
+    }
+}
+
+/// So many that they go past the caches, to a place between two lines of these: the same bits as in place, where they do not.
+#[test]
+fn results_beyond_the_caches() {
+    let mut random = Random::new(23);
+    let beside = Placement { margin: 5, ..CONTIGUOUS };
+    for shape in [vec![size((1 << 21) + 77)], vec![size(2049), size(1031)]] {
+        let x = Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0));
+        for backend in backends::all() {
+            for map in [Map::Exp, Map::LogSoftmax(shape.len() - 1)] {
+                let got = map.run(backend, &x, CONTIGUOUS, beside);
+                check::same_bits(&got, &map.run_in_place(backend, &x, CONTIGUOUS), || format!("{map:?} on {backend}"));
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use common::{
     random::Random,
     reference::Reference,
 };
+use losslanes::{BceLoss, BceWithLogitsLoss, CrossEntropyLoss, NllLoss};
 
 const SMOOTHINGS: [f32; 3] = [0.0, 0.1, 1.0];
 
@@ -158,4 +159,12 @@ fn binary_losses_with_every_weight() {
             }
         }
     }
+}
+
+#[test]
+fn defaults() {
+    assert_eq!(format!("{:?}", CrossEntropyLoss::default()), format!("{:?}", CrossEntropyLoss::new()));
+    assert_eq!(format!("{:?}", NllLoss::default()), format!("{:?}", NllLoss::new()));
+    assert_eq!(format!("{:?}", BceLoss::<2>::default()), format!("{:?}", BceLoss::<2>::new()));
+    assert_eq!(format!("{:?}", BceWithLogitsLoss::<2>::default()), format!("{:?}", BceWithLogitsLoss::<2>::new()));
 }

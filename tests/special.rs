@@ -26,7 +26,7 @@ fn probabilities(loss: CrossEntropyLoss<'_>, logits: &[f32], targets: &[f32]) ->
 }
 
 fn for_each_backend(test: impl Fn(Backend)) {
-    backends::all().for_each(test);
+    backends::with_integers().for_each(test);
 }
 
 #[test]
@@ -170,13 +170,13 @@ fn nothing() {
         let logits = view(&[1.0; 6], [2, 3]);
         assert!(loss.total(logits, view(&[-100, -100], [2])).is_ok_and(is_nothing));
         // Rows without classes: no loss, but rows.
-        let mut out = [1.0; 4];
-        let empty = view::<f32, 2>(&[], [4, 0]);
-        loss.none(empty, empty, ViewMut::new(&mut out, [4]).expect("4")).expect("valid");
-        assert_eq!(out, [0.0; 4]);
+        let mut out = [1.0; 70];
+        let empty = view::<f32, 2>(&[], [70, 0]);
+        loss.none(empty, empty, ViewMut::new(&mut out, [70]).expect("70")).expect("valid");
+        assert_eq!(out, [0.0; 70]);
         assert_eq!(loss.mean(empty, empty), Ok(0.0));
-        assert!(loss.sum(empty, view(&[0; 4], [4])).is_err());
-        assert!(loss.total(empty, view(&[-100; 4], [4])).is_ok_and(is_nothing));
+        assert!(loss.sum(empty, view(&[0; 70], [70])).is_err());
+        assert!(loss.total(empty, view(&[-100; 70], [70])).is_ok_and(is_nothing));
     });
 }
 

@@ -18,6 +18,11 @@ pub fn all() -> impl Iterator<Item = Backend> + Clone {
     Backend::available()
 }
 
+/// Those, and the one of cores without an FPU, which runs everywhere.
+pub fn with_integers() -> impl Iterator<Item = Backend> + Clone {
+    all().chain([Backend::INTEGER])
+}
+
 /// The sets of instructions that this CPU or this build does not have.
 pub fn missing() -> impl Iterator<Item = Isa> {
     ISAS.into_iter().filter(|&isa| Backend::available().all(|backend| backend.isa() != isa))

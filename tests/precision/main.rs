@@ -92,8 +92,8 @@ fn terms() {
         let x: Vec<f32> = inputs(low).collect();
         let x = x.as_chunks().0;
         let mut out = vec![[0.0; LANES]; x.len()];
-        for backend in Backend::available() {
-            backend.dispatch(Apply { x, out: &mut out, function: PhantomData::<function::exponential> });
+        for backend in Backend::available().chain([Backend::INTEGER]) {
+            sweep::run_on(backend, Apply { x, out: &mut out, function: PhantomData::<function::exponential> });
             for (&x, &got) in x.as_flattened().iter().zip(out.as_flattened()) {
                 let exact = exact::exponential(x.into());
                 let error = (f64::from(got) - exact).abs() / exact;
@@ -101,6 +101,33 @@ fn terms() {
             }
         }
     }
+}
+
+/// Below the range of the exponentials in sums, at its upper end, and NaN.
+#[test]
+fn special_terms() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let x = [0.0, -0.0, -129.5, -150.0, -256.0, -1e5, f32::MIN, -inf, nan, -nan];
+    let unit = 60_f32.exp2();
+    let want = [unit, unit, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, nan, nan];
+    let mut block = [0.0; LANES];
+    block[..x.len()].copy_from_slice(&x);
+    for backend in Backend::available().chain([Backend::INTEGER]) {
+        let mut out = [[0.0; LANES]];
+        let function = PhantomData::<function::exponential>;
+        sweep::run_on(backend, Apply { x: &[block], out: &mut out, function });
+        for ((x, got), want) in x.iter().zip(out[0]).zip(want) {
+            assert!(got == want || (got.is_nan() && want.is_nan()), "e^{x:e} on {backend}: {got:e}");
+        }
+    }
+}
+
+/// By integers, where the sweep of positive numbers does not come.
+#[test]
+fn ln_1p_of_special_values_by_integers() {
+    let ln_1p = |x: f32| math::ln_1p(INTEGERS, x);
+    assert_eq!([ln_1p(-1.0), ln_1p(f32::INFINITY)], [f32::NEG_INFINITY, f32::INFINITY]);
+    assert!(ln_1p(f32::NAN).is_nan() && ln_1p(-f32::NAN).is_nan());
 }
 
 /// The additions of cores without floating point hardware are those of this CPU: of any bits, of numbers of nearly the same

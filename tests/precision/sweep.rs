@@ -147,7 +147,7 @@ fn progress(name: &str, done: u64, all: u64) {
 }
 
 /// Runs a kernel that has no compiled instance in the library.
-fn run_on<K: Kernel>(backend: Backend, kernel: K) -> K::Output {
+pub(crate) fn run_on<K: Kernel>(backend: Backend, kernel: K) -> K::Output {
     if backend == Backend::INTEGER { kernel.run(INTEGERS) } else { backend.dispatch(kernel) }
 }
 
