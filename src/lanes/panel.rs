@@ -166,7 +166,7 @@ impl<S: Simd, G: Group<S>> Source<G> for Packed<'_, S, G> {
 }
 
 impl<S: Simd, G: Group<S>> Packed<'_, S, G> {
-    /// [`others::partition`] of two classes. Of the only other one's exponential and the target's, relative to the maximum, one
+    /// The partition of two classes without their target. Of the only other one's exponential and the target's, relative to the maximum, one
     /// is 1, so that one exponential serves both.
     #[inline(always)]
     fn pair(mut self) -> Partition<G::F> {

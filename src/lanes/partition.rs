@@ -9,6 +9,9 @@
 //!   for a target that leads by a margin of 80 it still has all its digits;
 //! - softmax: `p_c = exp(x_c - m) / (1 + others)`, and `1 - p_k = others / (1 + others)`.
 //!
+//! Where the loss of one target is all that is wanted, what is left out of the sum is that class, and the row is read in one
+//! go: see [`super::others`], which ends in the same pair. What follows is for all else, where it is the leader `k`.
+//!
 //! A row is read in tiles of [`TILE`] classes that stay in the first-level cache: once for the tile's maximum, once for
 //! the exponentials relative to the largest logit so far. When a later tile raises it, what was summed is scaled down.
 //! So memory is touched once, and the maximum is exact.

@@ -110,7 +110,6 @@ impl Layout for ByRows {
 }
 
 /// The partition of rows without their targets.
-#[expect(clippy::too_many_arguments, reason = "as for `Layout`")]
 #[inline(always)]
 fn row_others<S: Simd, M: RowMap, const K: usize>(
     s: S,
@@ -155,15 +154,14 @@ fn row_others<S: Simd, M: RowMap, const K: usize>(
         #[inline(always)]
         |[offset, out], target| {
             let kept = data.get_mut(out..out.wrapping_add(rows.classes)).unwrap_or(&mut []);
-            let x = match input {
-                Some(x) => x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]),
-                None => {
-                    let copy = copy.as_mut().and_then(|copy| copy.get_mut(..kept.len())).unwrap_or(&mut []);
-                    for (to, &x) in copy.iter_mut().zip(&*kept) {
-                        *to = x;
-                    }
-                    copy
+            let x = if let Some(x) = input {
+                x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[])
+            } else {
+                let copy = copy.as_mut().and_then(|copy| copy.get_mut(..kept.len())).unwrap_or(&mut []);
+                for (to, &x) in copy.iter_mut().zip(&*kept) {
+                    *to = x;
                 }
+                copy
             };
             others::sum(s, rows.classes, &mut RowOthers { x, kept: Some(kept), target, start: 0, len: 0 })
         },
@@ -384,7 +382,7 @@ fn four_rows<S: Simd, const K: usize>(
     all.of_leader(s)
 }
 
-/// [`others::partition`] of the rows `i .. i + N`, four at a time as in [`four_rows`].
+/// The partition without targets of the rows `i .. i + N`, four at a time as in [`four_rows`].
 #[inline(always)]
 fn four_others<S: Simd, const K: usize>(
     s: S,
