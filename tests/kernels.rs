@@ -16,7 +16,7 @@ use common::{
     layouts::{CONTIGUOUS, Placement},
     random::Random,
 };
-use losslanes::kernels;
+use losslanes::{Isa, kernels};
 
 impl Map {
     /// The error bound of an elementwise kernel, in units of the last place.
@@ -125,17 +125,16 @@ fn assert_reductions(row: &[f32]) {
 }
 
 /// So many that they go past the caches, to a place between two lines of these: the same bits as in place, where they do not.
+/// The other backends have no such stores.
 #[test]
 fn results_beyond_the_caches() {
     let mut random = Random::new(23);
     let beside = Placement { margin: 5, ..CONTIGUOUS };
-    for shape in [vec![size((1 << 21) + 77)], vec![size(2049), size(1031)]] {
+    for (map, shape) in [(Map::Exp, vec![size((1 << 21) + 77)]), (Map::LogSoftmax(1), vec![size(2049), size(1031)])] {
         let x = Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0));
-        for backend in backends::all() {
-            for map in [Map::Exp, Map::LogSoftmax(shape.len() - 1)] {
-                let got = map.run(backend, &x, CONTIGUOUS, beside);
-                check::same_bits(&got, &map.run_in_place(backend, &x, CONTIGUOUS), || format!("{map:?} on {backend}"));
-            }
+        for backend in backends::all().filter(|backend| matches!(backend.isa(), Isa::Avx2 | Isa::Avx512)) {
+            let got = map.run(backend, &x, CONTIGUOUS, beside);
+            check::same_bits(&got, &map.run_in_place(backend, &x, CONTIGUOUS), || format!("{map:?} on {backend}"));
         }
     }
 }

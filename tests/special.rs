@@ -169,7 +169,7 @@ fn nothing() {
         // All ignored.
         let logits = view(&[1.0; 6], [2, 3]);
         assert!(loss.total(logits, view(&[-100, -100], [2])).is_ok_and(is_nothing));
-        // Rows without classes: no loss, but rows.
+        // Rows without classes, more than four of the widest vectors: no loss, but rows.
         let mut out = [1.0; 70];
         let empty = view::<f32, 2>(&[], [70, 0]);
         loss.none(empty, empty, ViewMut::new(&mut out, [70]).expect("70")).expect("valid");
