@@ -5,10 +5,14 @@ use super::{
     gradient::{TargetGradients, as_floats},
     grid::Run,
     map::{Coefficients, Memory, RowMap, write_lanes},
-    others::{self, ByLanes},
-    partition::{Each, Form, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, small_count, tile},
+    math,
+    others::{self, ByLanes, HEAD, Others, Sum},
+    partition::{
+        Each, Form, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, finite, join_lanes,
+        small_count, tile,
+    },
 };
-use crate::simd::{Group, INTEGERS, Ops, SCALAR, Simd, Strided};
+use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Scalar, Simd, Strided};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -39,15 +43,15 @@ impl Layout for Direct {
             let class = labels.first().copied().filter(|&class| class != IGNORED);
             let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
             let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
-            if F::TARGET {
-                let logit = if class.is_some() { logit } else { f32::NEG_INFINITY };
-                let (classes, stride, target) = (rows.classes, rows.stride, class.unwrap_or(IGNORED));
-                let (reference, sum) = if S::INTEGER {
-                    row_others(INTEGERS, x, row, stride, classes, target)
-                } else {
-                    row_others(SCALAR, x, row, stride, classes, target)
-                };
-                return others::finish(s, s.splat(reference), s.splat(sum), s.splat(logit));
+            // Integers gain nothing by one pass less, and have bits of their own.
+            if F::ONCE && !S::INTEGER {
+                let (reference, sum) = row_others(x, row, rows.stride, rows.classes, class.unwrap_or(IGNORED));
+                return others::finish::<S, F>(
+                    s,
+                    (s.splat(reference), s.splat(sum)),
+                    #[inline(always)]
+                    || s.splat(if class.is_some() { logit } else { f32::NEG_INFINITY }),
+                );
             }
             if !F::CROSS {
                 let (classes, stride) = (rows.classes, rows.stride);
@@ -57,15 +61,20 @@ impl Layout for Direct {
                     row_partition(SCALAR, x, row, stride, classes)
                 };
                 let (max, others, logit) = (s.splat(max), s.splat(others), s.splat(logit));
-                return Partition { max, others, logit, ..Partition::none(s) }.of_leader(s);
+                let partition = Partition { max, others, logit, ..Partition::none(s) }.of_leader(s);
+                return Partition { target: math::exponential(s, s.sub(logit, partition.reference)), ..partition };
             }
         }
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
-        if F::TARGET {
-            let logit = rows.pick(s, x, run, i, labels);
+        if F::ONCE {
             let mut source = Without { s, rows: source, labels, start: 0, target: s.splat(0.0) };
-            let (reference, sum) = others::sum(s, rows.classes, &mut ByLanes::new(&mut source));
-            return others::finish(s, reference, sum, logit);
+            let sum = others::sum(s, rows.classes, &mut ByLanes::<_, false>::new(&mut source));
+            return others::finish::<S, F>(
+                s,
+                sum,
+                #[inline(always)]
+                || rows.pick(s, x, run, i, labels),
+            );
         }
         let logit = rows.pick(s, x, run, i, labels);
         let mut terms =
@@ -145,39 +154,90 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
 
 /// The reference and the sum of a row's others, as [`row_partition`].
 #[inline(never)]
-fn row_others<O: Ops<F = f32>>(
-    o: O,
-    x: &[f32],
-    row: usize,
-    stride: isize,
-    classes: usize,
-    target: usize,
-) -> (f32, f32) {
-    match Strided::new(x, row, stride, classes) {
-        Some(x) => others::sum(o, classes, &mut ByLanes::new(&mut Row { x, target })),
-        None => (f32::NEG_INFINITY, 0.0),
+fn row_others(x: &[f32], row: usize, stride: isize, classes: usize, target: usize) -> (f32, f32) {
+    let Some(x) = Strided::new(x, row, stride, classes) else {
+        return (f32::NEG_INFINITY, 0.0);
+    };
+    if classes > HEAD {
+        return long_row_others(x, target);
     }
+    let reference = max_of(x);
+    (reference, sum_of(x, target, finite(SCALAR, reference)).0)
 }
 
-/// The classes of a row without its target.
+/// [`row_others`] of a row of more than [`HEAD`] classes.
+#[inline(never)]
+fn long_row_others(x: Strided<'_>, target: usize) -> (f32, f32) {
+    others::sum(SCALAR, x.len(), &mut Row { tile: x, rest: x, target })
+}
+
+/// The others of a row.
 struct Row<'a> {
-    x: Strided<'a>,
+    tile: Strided<'a>,
+    /// What comes after the tile.
+    rest: Strided<'a>,
+    /// The target's place in the tile.
     target: usize,
 }
 
-impl<O: Ops<F = f32>> Source<O> for Row<'_> {
+impl<O: Ops<F = f32>> Others<O> for Row<'_> {
     #[inline(always)]
-    fn load(&mut self, class: usize) -> f32 {
-        self.x.get(class)
+    fn enter(&mut self, _: O, start: usize, len: usize) {
+        if start > 0 {
+            self.target = self.target.wrapping_sub(self.tile.len());
+        }
+        self.tile = self.rest.take(len);
     }
 
     #[inline(always)]
-    fn without_target(&mut self, class: usize, x: f32) -> f32 {
-        if class == self.target { f32::NEG_INFINITY } else { x }
+    fn max(&mut self, _: O, len: usize) -> f32 {
+        max_of({ self.tile }.take(len))
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, o: O, reference: f32) -> Sum<O> {
+        let (sum, joined) = sum_of(self.tile, self.target, reference);
+        Sum { sum, joined: o.bits(joined) }
     }
 }
 
-/// Rows without the classes `labels`.
+// Functions of their own, since together they have more to keep than there are registers.
+
+/// The largest; a NaN may be lost.
+#[inline(never)]
+fn max_of(x: Strided<'_>) -> f32 {
+    let mut max = f32::NEG_INFINITY;
+    for k in 0..x.len() {
+        max = SCALAR.max(max, x.get(k));
+    }
+    max
+}
+
+/// The sum of the exponentials but the target's, and the float with the bits of [`Sum::joined`].
+#[inline(never)]
+fn sum_of(x: Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
+    let o = SCALAR;
+    // To -0 everything can be added, too, and to set it takes no call of `memset`.
+    let (mut sums, mut joined) = ([-0.0; LANES], 0);
+    for class in 0..x.len() {
+        if class != target {
+            let (p, t) = math::exp_term(o, o.sub(x.get(class), reference));
+            joined = o.int_or(joined, o.bits(t));
+            // A tile is whole groups of lanes.
+            let sum = &mut sums[class % LANES];
+            *sum = o.mul_add(p, math::scale(o, t), *sum);
+        }
+    }
+    let sum = join_lanes::<Scalar<false>, _>(
+        x.len(),
+        &mut sums,
+        #[inline(always)]
+        |a, b| o.add(a, b),
+    );
+    (o.add(0.0, sum), o.from_bits(joined))
+}
+
+/// Rows without the classes `labels`, if there are any.
 struct Without<'l, S: Ops, R> {
     s: S,
     rows: R,
@@ -199,9 +259,12 @@ impl<S: Simd, R: Source<S>> Source<S> for Without<'_, S, R> {
     }
 
     #[inline(always)]
-    fn without_target(&mut self, class: usize, x: S::F) -> S::F {
+    fn is_target(&mut self, class: usize) -> Option<S::M> {
         let (s, at) = (self.s, small_count(class.wrapping_sub(self.start)));
-        s.select(s.eq(s.splat(at), self.target), s.splat(f32::NEG_INFINITY), x)
+        (!self.labels.is_empty()).then(
+            #[inline(always)]
+            || s.eq(s.splat(at), self.target),
+        )
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     math,
-    partition::{Form, Partition, Rows, finite, small_count},
+    partition::{Form, Partition, Rows, small_count},
     pass::UPSTREAM,
 };
 use crate::simd::{Group, Ops, Simd};
@@ -125,7 +125,8 @@ pub(crate) fn of_target<O: Ops, F: Form>(
     upstream: O::F,
 ) -> O::F {
     let all = o.add(o.splat(1.0), partition.others);
-    let e = math::exponential(o, o.sub(partition.logit, finite(o, partition.max)));
+    let e =
+        if F::TARGET { partition.target } else { math::exponential(o, o.sub(partition.logit, partition.reference)) };
     let not_max = o.sub(o.splat(1.0), o.mul(e, o.splat(math::TERM_UNIT)));
     let others = o.div(o.add(not_max, partition.others), all);
     let own = o.neg(o.mul(own, others));

@@ -29,7 +29,6 @@ const POWERS: [u32; 16] = [
 ];
 const SIGN: u32 = 0x8000_0000;
 const INFINITY: u32 = 0x7f80_0000;
-const NAN: u32 = 0x7fc0_0000;
 const ONE: u32 = 0x3f80_0000;
 /// 104, beyond which e^-x rounds to 0 and e^x to ∞.
 const EXP_LIMIT: u32 = 0x42d0_0000;
@@ -94,20 +93,14 @@ pub(crate) fn exp(x: u32) -> u32 {
     float(n, m)
 }
 
-/// `e^d` in units of [`super::math::TERM_UNIT`]: 2^60 for d = 0, 0 below -128.5, ∞ from 47.2 on, NaN for NaN.
+/// `e^d` for `d <= 0` or NaN in units of [`super::math::TERM_UNIT`]: 2^60 for d = 0, 0 below -128.5.
 ///
 /// Worst error: 0.75 ULP.
 #[inline(always)]
 pub(crate) fn exp_term(d: u32) -> u32 {
     let magnitude = d & !SIGN;
     if magnitude > TERM_LIMIT {
-        return if magnitude > INFINITY {
-            d
-        } else if d & SIGN == 0 {
-            INFINITY
-        } else {
-            0
-        };
+        return if magnitude > INFINITY { d } else { 0 };
     }
     let (n, m) = power(d);
     float(n + 60, m)
@@ -261,25 +254,20 @@ pub(crate) struct ExpSum {
     sum: u64,
     /// The exponent of the largest.
     top: i32,
-    /// Instead of the sum: the largest term of those that are not finite, if there are any.
-    beyond: u32,
+    nan: bool,
 }
 
 impl ExpSum {
     pub(crate) const fn new() -> Self {
-        Self { sum: 0, top: -256, beyond: 0 }
+        Self { sum: 0, top: -256, nan: false }
     }
 
-    /// Adds `e^d`: ∞ for d above 128.5, 0 for d below -128.5.
+    /// Adds `e^d` for `d < 0`; for d = 0 and d = -∞ nothing.
     #[inline(always)]
     pub(crate) fn add(&mut self, d: u32) {
         let magnitude = d & !SIGN;
-        if magnitude > TERM_LIMIT {
-            if magnitude > INFINITY {
-                self.beyond = NAN;
-            } else if d & SIGN == 0 {
-                self.beyond = self.beyond.max(INFINITY);
-            }
+        if d == 0 || magnitude > TERM_LIMIT {
+            self.nan |= magnitude > INFINITY;
             return;
         }
         let (n, m) = power(d);
@@ -293,8 +281,8 @@ impl ExpSum {
     /// The sum in units of [`super::math::TERM_UNIT`].
     #[inline(always)]
     pub(crate) fn value(self) -> u32 {
-        if self.beyond != 0 {
-            return self.beyond;
+        if self.nan {
+            return INFINITY | 1 << 22;
         }
         let shift = self.sum.leading_zeros();
         if shift > 63 {

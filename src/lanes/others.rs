@@ -6,18 +6,18 @@
 //! - where the target leads, `x_t >= r`, that is `ln_1p(S z)`, which has all its digits, however small it is;
 //! - elsewhere it is `(r - x_t) + ln(S + z)`, and since `r` is one of the others' logits, or near one, nothing cancels.
 //!
-//! So the reference need not be the maximum. It is the largest of the first [`HEAD`] others, and the row is read once from memory;
+//! So the reference need not be the maximum. It is the largest of the first [`HEAD`] classes, and the row is read once from memory;
 //! only a tile whose sum gets out of hand is taken again, relative to the largest of its own. The target itself, which in
 //! a confident prediction is far above the rest, never is the reason.
 
 use super::{
-    integer, math,
-    partition::{Partition, Source, TILE, finite, join_lanes},
+    math,
+    partition::{Form, Partition, Source, TILE, finite, join_lanes},
 };
 use crate::simd::{LANES, Ops};
 
 /// So many classes give the first reference. Of no more, it is the maximum.
-pub(crate) const HEAD: usize = 128;
+pub(crate) const HEAD: usize = 256;
 
 /// A tile's sum from here on, in units of [`math::TERM_UNIT`], asks for another reference: the largest logit is about 28
 /// above it, and 2^25 such tiles are still finite.
@@ -41,81 +41,101 @@ pub(crate) struct Sum<O: Ops> {
 }
 
 impl<O: Ops> Sum<O> {
-    /// Where it is what it should be.
+    /// Where it is what it should be, relative to the reference, if that is one.
     #[inline(always)]
-    fn valid(&self, o: O) -> O::M {
-        let nothing = o.splat(f32::INFINITY);
-        let sum = o.select(math::in_range(o, self.joined), self.sum, nothing);
-        o.lt(sum, o.splat(LIMIT))
+    fn fits(&self, o: O, reference: O::F) -> O::M {
+        let (nothing, too_much) = (o.splat(f32::NEG_INFINITY), o.splat(f32::INFINITY));
+        let sum = o.select(math::in_range(o, self.joined), self.sum, too_much);
+        o.lt(o.select(o.eq(reference, nothing), too_much, sum), o.splat(LIMIT))
     }
 }
 
 /// The reference, and the sum relative to it in units of [`math::TERM_UNIT`]: −∞ and 0 if there are no others, or only −∞.
 #[inline(always)]
 pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
-    let nothing = o.splat(f32::NEG_INFINITY);
-    let (mut reference, mut sum) = (nothing, o.splat(0.0));
+    let (nothing, zero) = (o.splat(f32::NEG_INFINITY), o.splat(0.0));
+    let (mut reference, mut sum) = (nothing, zero);
     for start in (0..classes).step_by(TILE) {
         let len = TILE.min(classes - start);
         rows.enter(o, start, len);
-        for first in [HEAD, len] {
-            if o.any(o.eq(reference, nothing)) && (first == HEAD || len > HEAD) {
-                reference = o.select(o.eq(reference, nothing), rows.max(o, first.min(len)), reference);
-            }
-        }
-        let mut tile = rows.sum(o, finite(o, reference));
-        // Relative to their maximum, exponentials are 1 at most, or NaN.
-        if classes > HEAD {
-            let valid = tile.valid(o);
-            if !o.all(valid) {
-                let raised = o.select(valid, reference, rows.max(o, len));
-                sum = o.select(valid, sum, o.mul(sum, math::exp(o, o.sub(reference, raised))));
+        let (mut fits, mut first) = (o.lt(nothing, reference), len.min(HEAD));
+        loop {
+            if !o.all(fits) {
+                let raised = o.select(fits, reference, rows.max(o, first));
+                if start > 0 {
+                    // Without a reference there is no sum.
+                    let step = math::exponential(o, o.min(o.sub(reference, raised), zero));
+                    sum = o.select(fits, sum, o.mul(sum, o.mul(step, o.splat(math::TERM_UNIT))));
+                }
                 reference = raised;
-                tile = rows.sum(o, finite(o, reference));
             }
+            let tile = rows.sum(o, finite(o, reference));
+            // Relative to the maximum of the whole tile, exponentials are 1 at most, or NaN.
+            fits = tile.fits(o, reference);
+            if first == len || o.all(fits) {
+                sum = o.add(sum, tile.sum);
+                break;
+            }
+            first = len;
         }
-        sum = o.add(sum, tile.sum);
     }
     (reference, sum)
 }
 
-/// The partition from [`sum`].
+/// The same for rows of at most [`HEAD`] classes.
 #[inline(always)]
-pub(crate) fn finish<O: Ops>(o: O, reference: O::F, sum: O::F, logit: O::F) -> Partition<O::F> {
-    let (zero, one, unit) = (o.splat(0.0), o.splat(1.0), o.splat(math::TERM_UNIT));
+pub(crate) fn short_sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
+    rows.enter(o, 0, classes);
+    let reference = rows.max(o, classes);
+    let tile = rows.sum(o, finite(o, reference));
+    (reference, tile.sum)
+}
+
+/// The partition from [`sum`]; with targets, whose logits are these.
+#[inline(always)]
+pub(crate) fn finish<O: Ops, F: Form>(
+    o: O,
+    (reference, sum): (O::F, O::F),
+    logit: impl FnOnce() -> O::F,
+) -> Partition<O::F> {
+    let (one, unit) = (o.splat(1.0), o.splat(math::TERM_UNIT));
+    if !F::TARGET {
+        let others = o.sub(o.mul(sum, unit), one);
+        return Partition { max: reference, others, ..Partition::none(o) }.of_leader(o);
+    }
+    let logit = logit();
     let lead = o.sub(logit, reference);
-    let behind = o.lt(lead, zero);
+    let behind = o.lt(lead, o.splat(0.0));
     let z = math::exponential(o, o.neg(o.abs(lead)));
     // With the target in front, relative to its logit.
     let scale = o.select(behind, one, o.mul(z, unit));
-    let rest = o.mul(o.mul(sum, o.select(behind, one, o.mul(z, unit))), unit);
-    let others = o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest);
+    let rest = o.mul(o.mul(sum, scale), unit);
     Partition {
         max: o.select(behind, reference, logit),
-        others,
+        others: o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest),
+        target: o.select(behind, z, o.splat(1.0 / math::TERM_UNIT)),
         reference: finite(o, reference),
         scale,
-        cross: zero,
-        mass: zero,
         logit,
+        ..Partition::none(o)
     }
 }
 
-/// A lane for each row.
-pub(crate) struct ByLanes<'r, R> {
+/// A lane for each row. `SHORT` rows have at most [`HEAD`] classes.
+pub(crate) struct ByLanes<'r, R, const SHORT: bool> {
     rows: &'r mut R,
     start: usize,
     len: usize,
 }
 
-impl<'r, R> ByLanes<'r, R> {
+impl<'r, R, const SHORT: bool> ByLanes<'r, R, SHORT> {
     #[inline(always)]
     pub(crate) fn new(rows: &'r mut R) -> Self {
         Self { rows, start: 0, len: 0 }
     }
 }
 
-impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
+impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT> {
     #[inline(always)]
     fn enter(&mut self, o: O, start: usize, len: usize) {
         (self.start, self.len) = (start, len);
@@ -125,24 +145,6 @@ impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
     #[inline(always)]
     fn max(&mut self, o: O, len: usize) -> O::F {
         let mut max = o.splat(f32::NEG_INFINITY);
-        if O::INTEGER {
-            let mut top = integer::Max::new();
-            for class in self.start..self.start.wrapping_add(len) {
-                o.map_bits(
-                    self.rows.load(class),
-                    #[inline(always)]
-                    |x| {
-                        top.add(x);
-                        x
-                    },
-                );
-            }
-            return o.map_bits(
-                max,
-                #[inline(always)]
-                |_| top.value(),
-            );
-        }
         for class in self.start..self.start.wrapping_add(len) {
             max = o.max(max, self.rows.load(class));
         }
@@ -152,39 +154,35 @@ impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
     #[inline(always)]
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O> {
         let zero = o.splat(0.0);
-        if O::INTEGER {
-            // Integers need no lanes.
-            let mut whole = integer::ExpSum::new();
-            for class in self.start..self.start.wrapping_add(self.len) {
-                let x = self.rows.load(class);
-                o.map_bits(
-                    o.sub(self.rows.without_target(class, x), reference),
-                    #[inline(always)]
-                    |d| {
-                        whole.add(d);
-                        d
-                    },
-                );
-            }
-            let sum = o.map_bits(
-                zero,
-                #[inline(always)]
-                |_| whole.value(),
-            );
-            return Sum { sum, joined: o.int(0) };
-        }
         let (mut sums, mut joined) = ([zero; LANES], o.int(0));
         for at in 0..self.len {
             let class = self.start.wrapping_add(at);
             let x = self.rows.load(class);
             self.rows.see(class, x);
-            let (p, t) = math::exp_term(o, o.sub(self.rows.without_target(class, x), reference));
+            let (p, t) = math::exp_term(o, o.sub(x, reference));
             let scale = math::scale(o, t);
             self.rows.keep(class, o.mul(p, scale));
-            joined = o.int_or(joined, o.bits(t));
             // Tiles are whole groups of lanes.
             let sum = &mut sums[at % LANES];
-            *sum = o.mul_add(p, scale, *sum);
+            let target = self.rows.is_target(class);
+            if SHORT {
+                // Nothing is above the reference, so that 0 times the exponential is 0.
+                *sum = o.mul_add(
+                    p,
+                    target.map_or(
+                        scale,
+                        #[inline(always)]
+                        |target| o.select(target, zero, scale),
+                    ),
+                    *sum,
+                );
+                continue;
+            }
+            let added = o.mul_add(p, scale, *sum);
+            (joined, *sum) = match target {
+                Some(target) => (o.int_or(joined, o.bits(o.select(target, zero, t))), o.select(target, *sum, added)),
+                None => (o.int_or(joined, o.bits(t)), added),
+            };
         }
         let sum = join_lanes::<O, _>(
             self.len,

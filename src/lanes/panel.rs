@@ -1,5 +1,7 @@
 //! Some rows, packed so that each takes a lane and neighbouring classes are neighbours in the cache.
 
+use core::marker::PhantomData;
+
 use super::{
     direct::coefficient_of,
     gradient::{TargetLanes, as_floats},
@@ -7,7 +9,7 @@ use super::{
     map::{Coefficients, RowMap},
     math,
     others::{self, ByLanes},
-    partition::{Each, Form, NoTerms, Partition, Rows, Same, Source, State, Terms, finite, small_count, tile},
+    partition::{Each, Form, NoTerms, Partition, Rows, Same, Source, State, Terms, small_count, tile},
 };
 use crate::simd::{Block, Group, LANES, Ops, Simd};
 
@@ -72,14 +74,20 @@ impl Panel {
     ) -> Partition<G::F> {
         let label = as_floats(s, g, labels, 0);
         let nothing = g.splat(f32::NEG_INFINITY);
+        let form = PhantomData::<F>;
         let keeps = M::EXPONENTIALS && rows.classes <= BLOCKS / WIDTH;
-        let mut source = Packed { panel: self, s, g, first, label, logit: nothing, keeps };
-        if F::TARGET {
-            if rows.classes == 2 && !labels.is_empty() {
+        let mut source = Packed::<S, G, F> { panel: self, s, g, first, label, logit: nothing, keeps, form };
+        if F::ONCE {
+            if rows.classes == 2 {
                 return source.pair();
             }
-            let (reference, sum) = others::sum(g, rows.classes, &mut ByLanes::new(&mut source));
-            return others::finish(g, reference, sum, source.logit);
+            let sum = others::short_sum(g, rows.classes, &mut ByLanes::<_, true>::new(&mut source));
+            return others::finish::<G, F>(
+                g,
+                sum,
+                #[inline(always)]
+                || source.logit,
+            );
         }
         let partition = match rows.cross.same() {
             _ if !F::CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
@@ -128,7 +136,7 @@ fn packed_partition<O: Ops, const T: usize>(
 }
 
 /// The vectors of rows from `first` on, and the logits of the classes `label`.
-struct Packed<'p, S, G: Ops> {
+struct Packed<'p, S, G: Ops, F> {
     panel: &'p mut Panel,
     s: S,
     g: G,
@@ -137,9 +145,10 @@ struct Packed<'p, S, G: Ops> {
     logit: G::F,
     /// Whether the exponentials take the place of the logits.
     keeps: bool,
+    form: PhantomData<F>,
 }
 
-impl<S: Simd, G: Group<S>> Source<G> for Packed<'_, S, G> {
+impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, S, G, F> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> G::F {
         self.panel.load(self.s, self.g, class, self.first)
@@ -152,9 +161,11 @@ impl<S: Simd, G: Group<S>> Source<G> for Packed<'_, S, G> {
     }
 
     #[inline(always)]
-    fn without_target(&mut self, class: usize, x: G::F) -> G::F {
-        let g = self.g;
-        g.select(g.eq(g.splat(small_count(class)), self.label), g.splat(f32::NEG_INFINITY), x)
+    fn is_target(&mut self, class: usize) -> Option<G::M> {
+        F::TARGET.then(
+            #[inline(always)]
+            || self.g.eq(self.g.splat(small_count(class)), self.label),
+        )
     }
 
     #[inline(always)]
@@ -165,30 +176,28 @@ impl<S: Simd, G: Group<S>> Source<G> for Packed<'_, S, G> {
     }
 }
 
-impl<S: Simd, G: Group<S>> Packed<'_, S, G> {
+impl<S: Simd, G: Group<S>, F: Form> Packed<'_, S, G, F> {
     /// The partition of two classes without their target. Of the only other one's exponential and the target's, relative to the maximum, one
     /// is 1, so that one exponential serves both.
     #[inline(always)]
     fn pair(mut self) -> Partition<G::F> {
         let g = self.g;
-        let (zero, unit, whole) = (g.splat(0.0), g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
+        let (unit, whole) = (g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
         let logits = [self.load(0), self.load(1)];
         let max = g.max(logits[0], logits[1]);
         // One of the distances is 0, or both are NaN.
         let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));
+        let mut target = e;
         for (class, x) in logits.into_iter().enumerate() {
+            let term = g.select(g.eq(x, max), whole, e);
             self.see(class, x);
-            self.keep(class, g.select(g.eq(x, max), whole, e));
+            self.keep(class, term);
+            if let Some(here) = self.is_target(class) {
+                target = g.select(here, term, target);
+            }
         }
-        Partition {
-            max,
-            others: g.mul(e, unit),
-            cross: zero,
-            mass: zero,
-            logit: self.logit,
-            reference: finite(g, max),
-            scale: g.splat(1.0),
-        }
+        let partition = Partition { max, others: g.mul(e, unit), ..Partition::none(g) };
+        Partition { logit: self.logit, target, ..partition }.of_leader(g)
     }
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Partition<F> {
     pub(crate) mass: F,
     /// The logit of the target class; anything for a row without one.
     pub(crate) logit: F,
+    /// Of a [`ByTarget`]: `exp(logit - max)` in units of [`math::TERM_UNIT`].
+    pub(crate) target: F,
     /// What the exponentials are relative to: `exp(x - max) = scale · exp(x - reference)`.
     pub(crate) reference: F,
     pub(crate) scale: F,
@@ -71,7 +73,16 @@ impl<F: Copy> Partition<F> {
     #[inline(always)]
     pub(crate) fn none<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero, reference: zero, scale: zero }
+        Self {
+            max: zero,
+            others: zero,
+            cross: zero,
+            mass: zero,
+            logit: zero,
+            target: zero,
+            reference: zero,
+            scale: zero,
+        }
     }
 
     /// What the exponentials are relative to is the maximum.
@@ -190,18 +201,29 @@ pub(crate) trait Terms<O: Ops, const T: usize> {
 
 /// What is wanted of a row.
 pub(crate) trait Form {
-    /// Whether what is left out of `others` is the target. If it is not, it is a class that has the maximum, and the reference
-    /// is that.
+    /// Whether the row is read once: see [`super::others`].
+    const ONCE: bool;
+    /// Whether what is left out of `others` is the target. If it is not, it is a class that has the maximum.
     const TARGET: bool;
     /// Whether there is a weighted sum.
     const CROSS: bool;
 }
 
-/// The sum of all but the target's exponential: see [`super::others`].
+/// The sum of all but the target's exponential.
 pub(crate) struct ByTarget;
 
 impl Form for ByTarget {
+    const ONCE: bool = true;
     const TARGET: bool = true;
+    const CROSS: bool = false;
+}
+
+/// The sum of all exponentials, for probabilities: `others` is 1 less, and has no digits of its own.
+pub(crate) struct Whole;
+
+impl Form for Whole {
+    const ONCE: bool = true;
+    const TARGET: bool = false;
     const CROSS: bool = false;
 }
 
@@ -209,6 +231,7 @@ impl Form for ByTarget {
 pub(crate) struct ByLeader;
 
 impl Form for ByLeader {
+    const ONCE: bool = false;
     const TARGET: bool = false;
     const CROSS: bool = false;
 }
@@ -217,6 +240,7 @@ impl Form for ByLeader {
 pub(crate) struct Weighted;
 
 impl Form for Weighted {
+    const ONCE: bool = false;
     const TARGET: bool = false;
     const CROSS: bool = true;
 }
@@ -295,10 +319,10 @@ pub(crate) trait Source<O: Ops> {
     /// Gets every class once, with its logits.
     #[inline(always)]
     fn see(&mut self, _class: usize, _x: O::F) {}
-    /// `x`, the logits of one class, but −∞ where that is the target and is to be left out.
+    /// In which rows one class is the target, to be left out; none where there are no targets.
     #[inline(always)]
-    fn without_target(&mut self, _class: usize, x: O::F) -> O::F {
-        x
+    fn is_target(&mut self, _class: usize) -> Option<O::M> {
+        None
     }
     /// Gets the exponentials of every class, in units of [`math::TERM_UNIT`].
     #[inline(always)]
@@ -653,6 +677,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, F: Form, const K: usize
         all.cross[k] = one.cross;
         all.mass[k] = one.mass;
         all.logit[k] = one.logit;
+        all.target[k] = one.target;
         all.reference[k] = one.reference;
         all.scale[k] = one.scale;
     }

@@ -8,14 +8,15 @@ use super::{
     math,
     others::{self, Others, Sum},
     partition::{
-        BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, small_count,
+        BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, finite,
+        small_count,
     },
     sum::join_groups,
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
 /// Rows of no more classes are taken four at a time.
-const SIDE_BY_SIDE: usize = 512;
+const SIDE_BY_SIDE: usize = others::HEAD;
 
 /// Long rows of contiguous classes.
 pub(crate) struct ByRows;
@@ -39,11 +40,11 @@ impl Layout for ByRows {
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
         let side_by_side = !keep && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE;
-        if F::TARGET {
+        if F::ONCE {
             if side_by_side {
-                return four_others(s, rows, memory.logits(), run, i, labels);
+                return four_others::<S, F, K>(s, rows, memory.logits(), run, i, labels);
             }
-            return row_others::<S, M, K>(s, rows, memory, run, i, count, labels);
+            return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         if side_by_side {
             let partition = four_rows::<S, K>(s, rows, memory.logits(), run, i);
@@ -111,7 +112,7 @@ impl Layout for ByRows {
 
 /// The partition of rows without their targets.
 #[inline(always)]
-fn row_others<S: Simd, M: RowMap, const K: usize>(
+fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
     memory: &mut Memory<'_>,
@@ -122,7 +123,7 @@ fn row_others<S: Simd, M: RowMap, const K: usize>(
 ) -> Partition<S::F> {
     if !keeps::<M, K>(rows, memory) {
         let x = memory.logits();
-        let (reference, sum) = each_target(
+        let sum = each_target(
             s,
             rows,
             0,
@@ -136,14 +137,19 @@ fn row_others<S: Simd, M: RowMap, const K: usize>(
                 others::sum(s, rows.classes, &mut RowOthers { x, kept: None, target, start: 0, len: 0 })
             },
         );
-        // Only now, when the rows are in the cache.
-        return others::finish(s, reference, sum, rows.pick(s, x, run, i, labels));
+        return others::finish::<S, F>(
+            s,
+            sum,
+            // Only now, when the rows are in the cache.
+            #[inline(always)]
+            || rows.pick(s, x, run, i, labels),
+        );
     }
     // The exponentials may take the place of the logits, of which a copy is read then.
     let mut copy = memory.input.is_none().then_some([0.0; TILE]);
-    let logit = rows.pick(s, memory.logits(), run, i, labels);
+    let logit = if F::TARGET { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
     let Memory { input, data, array, .. } = memory;
-    let (reference, sum) = each_target(
+    let sum = each_target(
         s,
         rows,
         *array,
@@ -166,7 +172,12 @@ fn row_others<S: Simd, M: RowMap, const K: usize>(
             others::sum(s, rows.classes, &mut RowOthers { x, kept: Some(kept), target, start: 0, len: 0 })
         },
     );
-    others::finish(s, reference, sum, logit)
+    others::finish::<S, F>(
+        s,
+        sum,
+        #[inline(always)]
+        || logit,
+    )
 }
 
 /// Whether the output keeps the exponentials of the logits until they are mapped: where a row is a single tile, so that
@@ -349,23 +360,13 @@ fn four_rows<S: Simd, const K: usize>(
             let offset = rows.grid.offset(run, 0, i);
             *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
         }
-        let mut max = four.splat(f32::NEG_INFINITY);
-        each_vector(
-            s,
-            row,
-            #[inline(always)]
-            |_, x| max = four.max(max, x),
-        );
-        let max = four.gather(
-            #[inline(always)]
-            |k| s.splat(s.reduce_max(max[k % 4])),
-        );
+        let max = max_of_four(s, &row);
         let mut state = State::new(four);
         let reference = state.enter(four, 0, max, &NoTerms);
         let mut tally = Tally::new(four);
         each_vector(
             s,
-            row,
+            &row,
             #[inline(always)]
             |at, x| {
                 tally.take(s, four, at / S::N, four.sub(x, reference));
@@ -384,7 +385,7 @@ fn four_rows<S: Simd, const K: usize>(
 
 /// The partition without targets of the rows `i .. i + N`, four at a time as in [`four_rows`].
 #[inline(always)]
-fn four_others<S: Simd, const K: usize>(
+fn four_others<S: Simd, F: Form, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
     x: &[f32],
@@ -408,77 +409,48 @@ fn four_others<S: Simd, const K: usize>(
                 *target = s.splat(small_count(class));
             }
         }
-        let (references, sums) = others::sum(four, rows.classes, &mut FourOthers { s, rows: row, target });
+        let references = max_of_four(s, &row);
+        let sums = sum_of_four(s, &row, target, finite(four, references));
         for k in 0..4 {
             let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
             reference = s.select(lane, references[k], reference);
             sum = s.select(lane, sums[k], sum);
         }
     }
-    others::finish(s, reference, sum, rows.pick(s, x, run, i, labels))
+    others::finish::<S, F>(
+        s,
+        (reference, sum),
+        #[inline(always)]
+        || rows.pick(s, x, run, i, labels),
+    )
 }
 
-/// The others of four rows, each a single tile.
-struct FourOthers<'x, S: Simd> {
-    s: S,
-    rows: [&'x [f32]; 4],
-    target: [S::F; 4],
-}
-
-impl<S: Simd> Others<Four<S>> for FourOthers<'_, S> {
-    #[inline(always)]
-    fn enter(&mut self, _: Four<S>, _: usize, _: usize) {}
-
-    #[inline(always)]
-    fn max(&mut self, four: Four<S>, len: usize) -> [S::F; 4] {
-        let s = self.s;
-        let mut max = four.splat(f32::NEG_INFINITY);
-        let head = self.rows.map(
-            #[inline(always)]
-            |row| row.get(..len).unwrap_or(row),
-        );
-        each_vector(
-            s,
-            head,
-            #[inline(always)]
-            |_, x| max = four.max(max, x),
-        );
-        four.gather(
-            #[inline(always)]
-            |k| s.splat(s.reduce_max(max[k % 4])),
-        )
-    }
-
-    #[inline(always)]
-    fn sum(&mut self, four: Four<S>, reference: [S::F; 4]) -> Sum<Four<S>> {
-        let s = self.s;
-        let (mut sums, mut joined) = ([four.splat(0.0); 4], four.int(0));
-        let mut class = s.load(&LANE_NUMBERS, 0);
-        each_vector(
-            s,
-            self.rows,
-            #[inline(always)]
-            |at, x| {
-                let target = four.eq(self.target, [class; 4]);
-                let x = four.select(target, four.splat(f32::NEG_INFINITY), x);
-                let (p, t) = math::exp_term(four, four.sub(x, reference));
-                joined = four.int_or(joined, four.bits(t));
-                let sum = &mut sums[group::<S>(at / S::N)];
-                *sum = four.mul_add(p, math::scale(four, t), *sum);
-                class = s.add(class, s.splat(small_count(S::N)));
-            },
-        );
-        let sum = join_groups::<S, _>(
-            sums,
-            #[inline(always)]
-            |a, b| four.add(a, b),
-        );
-        let joined = joined.map(
-            #[inline(always)]
-            |joined| join_bits(s, joined),
-        );
-        Sum { sum: join_lanes(s, four, sum), joined }
-    }
+/// [`Others::sum`] of four rows, relative to their maxima.
+#[inline(always)]
+fn sum_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], target: [S::F; 4], reference: [S::F; 4]) -> [S::F; 4] {
+    let four = Four(s);
+    let zero = four.splat(0.0);
+    let mut sums = [zero; 4];
+    let mut class = s.load(&LANE_NUMBERS, 0);
+    each_vector(
+        s,
+        rows,
+        #[inline(always)]
+        |at, x| {
+            let (p, t) = math::exp_term(four, four.sub(x, reference));
+            // Nothing is above the reference, so that 0 times the exponential is 0.
+            let scale = four.select(four.eq(target, [class; 4]), zero, math::scale(four, t));
+            let sum = &mut sums[group::<S>(at / S::N)];
+            *sum = four.mul_add(p, scale, *sum);
+            class = s.add(class, s.splat(small_count(S::N)));
+        },
+    );
+    let sum = join_groups::<S, _>(
+        sums,
+        #[inline(always)]
+        |a, b| four.add(a, b),
+    );
+    join_lanes(s, four, sum)
 }
 
 /// Of lanes whose bits are all in range such bits in all of them, else others.
@@ -590,32 +562,40 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
     }
 }
 
-/// Hands out the vectors of four rows of the same length, side by side, with the number of their first class; behind the end
-/// −∞.
+/// The vector of each row that starts with class `at`.
 #[inline(always)]
-fn each_vector<S: Simd>(s: S, rows: [&[f32]; 4], mut take: impl FnMut(usize, [S::F; 4])) {
-    let [a, b, c, d] = rows.map(
-        #[inline(always)]
-        |row| row.chunks_exact(S::N),
-    );
-    let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
-    let mut at = 0;
-    for (((a, b), c), d) in a.zip(b).zip(c).zip(d) {
-        take(at, load_each(s, [a, b, c, d]));
-        at += S::N;
-    }
-    if !rest[0].is_empty() {
-        take(at, load_each(s, rest));
-    }
-}
-
-/// The first vector of each row.
-#[inline(always)]
-fn load_each<S: Simd>(s: S, rows: [&[f32]; 4]) -> [S::F; 4] {
+fn load_rows<S: Simd>(s: S, rows: &[&[f32]; 4], at: usize) -> [S::F; 4] {
     Four(s).gather(
         #[inline(always)]
-        |k| s.load_part(rows[k % 4], f32::NEG_INFINITY),
+        |k| s.load_part(rows[k % 4].get(at..).unwrap_or(&[]), f32::NEG_INFINITY),
     )
+}
+
+/// The largest element of each row, in all lanes of its vector; a NaN may be lost.
+#[inline(always)]
+fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
+    let four = Four(s);
+    let mut max = four.splat(f32::NEG_INFINITY);
+    for at in (0..rows[0].len()).step_by(S::N) {
+        max = four.max(max, load_rows(s, rows, at));
+    }
+    four.gather(
+        #[inline(always)]
+        |k| s.splat(s.reduce_max(max[k % 4])),
+    )
+}
+
+/// Hands out the vectors of four rows side by side, with the number of their first class; behind the end −∞. The same places of
+/// the next four rows are on their way meanwhile.
+#[inline(always)]
+fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], mut take: impl FnMut(usize, [S::F; 4])) {
+    let classes = rows[0].len();
+    for at in (0..classes).step_by(S::N) {
+        for row in rows {
+            s.prefetch(row.get(at..).unwrap_or(&[]), 4 * classes);
+        }
+        take(at, load_rows(s, rows, at));
+    }
 }
 
 /// The sum of each vector's lanes, in all of its lanes.

@@ -6,7 +6,7 @@ use super::{
     grid::{Grid, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, Unmapped},
     math,
-    partition::{ByLeader, ByTarget, Cross, Form, Layout, Partition, RowKernel, Rows, run_rows},
+    partition::{ByLeader, Cross, Form, Layout, Partition, RowKernel, Rows, Whole, run_rows},
     sum::in_lanes,
 };
 use crate::simd::{Four, Kernel, LANES, Ops, Simd};
@@ -107,13 +107,11 @@ impl RowMap for Plain {
 }
 
 impl OfPartition for Plain {
-    // There is no target, so that all are others.
-    type Form = ByTarget;
+    type Form = Whole;
 
     #[inline(always)]
     fn coefficients<O: Ops>(o: O, partition: &Partition<O::F>) -> Coefficients<O::F> {
-        let unit = o.mul(partition.scale, o.splat(math::TERM_UNIT));
-        let factor = o.div(unit, o.add(o.splat(1.0), partition.others));
+        let factor = o.div(o.splat(math::TERM_UNIT), o.add(o.splat(1.0), partition.others));
         Coefficients::new(o, partition, factor)
     }
 }

@@ -36,8 +36,8 @@ impl Layout for Strided {
             return Direct.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         let (x, buffer) = (memory.logits(), &mut self.tile);
-        if F::TARGET {
-            let (reference, sum) = each_target(
+        if F::ONCE {
+            let sum = each_target(
                 s,
                 rows,
                 0,
@@ -51,7 +51,12 @@ impl Layout for Strided {
                     others::sum(s, rows.classes, &mut row)
                 },
             );
-            return others::finish(s, reference, sum, rows.pick(s, x, run, i, labels));
+            return others::finish::<S, F>(
+                s,
+                sum,
+                #[inline(always)]
+                || rows.pick(s, x, run, i, labels),
+            );
         }
         let partition = each_row::<S, F, K>(
             s,

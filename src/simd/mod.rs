@@ -27,7 +27,7 @@ mod wide;
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD};
 pub(crate) use four::Four;
-pub(crate) use scalar::{INTEGERS, SCALAR, order};
+pub(crate) use scalar::{INTEGERS, SCALAR, Scalar, order};
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
