@@ -4,7 +4,14 @@ use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, Nl
 
 mod common;
 
-use common::{backends, generate::size};
+use common::{
+    array::Array,
+    backends,
+    case::{Case, Loss, Target},
+    check,
+    generate::size,
+    random::Random,
+};
 
 const INF: f32 = f32::INFINITY;
 
@@ -254,4 +261,42 @@ fn gradients_of_a_certain_class_and_probabilities() {
         assert!((first + other).abs() <= 2e-7 * other, "{backend}: {first}");
         assert!((second - other).abs() <= 2.0 * f64::from(f32::EPSILON) * (own + other), "{backend}: {second}");
     });
+}
+
+/// Where rows of several tiles rise: from the height of the first classes by less and by more than a sum of exponentials can
+/// take, once or in every tile, with the first classes masked or all alike.
+#[test]
+fn rows_that_rise() {
+    const CLASSES: usize = size(2600);
+    let mut random = Random::new(61);
+    let peaks =
+        [&[260][..], &[1023], &[1024], &[1030, 2599], &[300, 301, 302, 303, 1500, 1501, 1502, 2400, 2500], &[2048]];
+    let rises = [10.0, 27.0, 29.0, 46.9, 47.5, 90.0, 200.0, 1e5];
+    let heads = [0, 16, 256, 257, 1024, 1025, 2048];
+    for (turn, rise) in rises.into_iter().enumerate() {
+        let shape = [peaks.len(), CLASSES];
+        let mut logits = Array::from_fn(&shape, |_| random.uniform(-5.0, 5.0));
+        let mut labels = Array::filled(&[peaks.len()], 0);
+        for (row, (logits, peaks)) in logits.data.chunks_mut(CLASSES).zip(peaks).enumerate() {
+            let masked = heads[(row + turn) % heads.len()];
+            logits[..masked.min(CLASSES)].fill(f32::NEG_INFINITY);
+            for (k, &peak) in peaks.iter().enumerate() {
+                logits[peak % CLASSES] = rise + if k % 2 == 0 { 0.0 } else { random.uniform(0.0, 1.0) };
+            }
+            // The target is the peak, one of several, or a class behind them all.
+            let target = if (row + turn) % 3 == 0 { CLASSES - 2 } else { peaks[0] % CLASSES };
+            labels.data[row] = i64::try_from(target).expect("a class");
+        }
+        let case = Case::plain(Loss::CrossEntropy, logits, Target::Classes(labels));
+        case.assert_close(check::LOSS);
+        case.assert_same_bits();
+        let planes = Array::from_fn(&[1, CLASSES, peaks.len()], |at| {
+            case.input.data[at % peaks.len() * CLASSES + at / peaks.len()]
+        });
+        let Target::Classes(labels) = &case.target else { unreachable!() };
+        let labels = Array::new(&[1, peaks.len()], labels.data.clone());
+        let in_planes = Case::plain(Loss::CrossEntropy, planes, Target::Classes(labels));
+        in_planes.assert_close(check::LOSS);
+        in_planes.assert_same_bits();
+    }
 }

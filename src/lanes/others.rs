@@ -121,6 +121,18 @@ pub(crate) fn finish<O: Ops, F: Form>(
     }
 }
 
+/// The scale of a term in a row whose reference is the maximum, 0 for targets: nothing is above the reference, so that 0 times
+/// the exponential is 0.
+#[inline(always)]
+pub(crate) fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
+    // −0 changes no sum either. For +0 the mask would be inverted first.
+    target.map_or(
+        scale,
+        #[inline(always)]
+        |target| o.select(target, o.splat(-0.0), scale),
+    )
+}
+
 /// A lane for each row. `SHORT` rows have at most [`HEAD`] classes.
 pub(crate) struct ByLanes<'r, R, const SHORT: bool> {
     rows: &'r mut R,
@@ -166,16 +178,7 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
             let sum = &mut sums[at % LANES];
             let target = self.rows.is_target(class);
             if SHORT {
-                // Nothing is above the reference, so that 0 times the exponential is 0.
-                *sum = o.mul_add(
-                    p,
-                    target.map_or(
-                        scale,
-                        #[inline(always)]
-                        |target| o.select(target, zero, scale),
-                    ),
-                    *sum,
-                );
+                *sum = o.mul_add(p, scale_but(o, target, scale), *sum);
                 continue;
             }
             let added = o.mul_add(p, scale, *sum);

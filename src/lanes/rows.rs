@@ -1,8 +1,7 @@
 //! Rows of contiguous classes: a lane for each class.
 
 use super::{
-    classes::IGNORED,
-    gradient::TargetGradients,
+    gradient::{TargetGradients, as_floats},
     grid::{LANE_NUMBERS, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
     math,
@@ -39,16 +38,11 @@ impl Layout for ByRows {
         labels: &[usize],
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
-        let side_by_side = !keep && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE;
-        if F::ONCE {
-            if side_by_side {
-                return four_others::<S, F, K>(s, rows, memory.logits(), run, i, labels);
-            }
-            return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
+        if !keep && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE {
+            return side_by_side::<S, F, K>(s, rows, memory.logits(), run, i, labels);
         }
-        if side_by_side {
-            let partition = four_rows::<S, K>(s, rows, memory.logits(), run, i);
-            return Partition { logit: rows.pick(s, memory.logits(), run, i, labels), ..partition };
+        if F::ONCE {
+            return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         // The exponentials may take the place of the logits.
         let mut logit = if keep { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
@@ -337,55 +331,14 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
             state.take_block(s, start.wrapping_add(from), joined);
         }
     }
-    tally.leave(s, s, state, len);
+    let below = s.splat(s.reduce_add(s.to_float(tally.below)));
+    state.leave(s, s.splat(s.reduce_add(tally.joined::<S>(s))), ties(s, len, below));
 }
 
-/// The partitions of the rows `i .. i + N`, each a single tile, four at a time: of so few classes most of the time of one would
-/// be spent waiting for the joins of its lanes.
+/// The partitions of the rows `i .. i + N`, each a single tile, side by side: of so few classes most of the time of one would be
+/// spent waiting for the joins of its lanes, which are done for all at once.
 #[inline(always)]
-fn four_rows<S: Simd, const K: usize>(
-    s: S,
-    rows: &Rows<'_, K>,
-    x: &[f32],
-    run: &mut Run<K>,
-    i: usize,
-) -> Partition<S::F> {
-    let four = Four(s);
-    let mut all = Partition::none(s);
-    for l in (0..S::N).step_by(4) {
-        let mut row: [&[f32]; 4] = [&[]; 4];
-        for (k, row) in row.iter_mut().enumerate() {
-            let i = i.wrapping_add(l + k);
-            rows.grid.seek(run, i);
-            let offset = rows.grid.offset(run, 0, i);
-            *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
-        }
-        let max = max_of_four(s, &row);
-        let mut state = State::new(four);
-        let reference = state.enter(four, 0, max, &NoTerms);
-        let mut tally = Tally::new(four);
-        each_vector(
-            s,
-            &row,
-            #[inline(always)]
-            |at, x| {
-                tally.take(s, four, at / S::N, four.sub(x, reference));
-            },
-        );
-        tally.leave(s, four, &mut state, rows.classes);
-        let partition = state.finish(four, rows.classes, &NoTerms);
-        for k in 0..4 {
-            let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
-            all.max = s.select(lane, partition.max[k], all.max);
-            all.others = s.select(lane, partition.others[k], all.others);
-        }
-    }
-    all.of_leader(s)
-}
-
-/// The partition without targets of the rows `i .. i + N`, four at a time as in [`four_rows`].
-#[inline(always)]
-fn four_others<S: Simd, F: Form, const K: usize>(
+fn side_by_side<S: Simd, F: Form, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
     x: &[f32],
@@ -393,64 +346,120 @@ fn four_others<S: Simd, F: Form, const K: usize>(
     i: usize,
     labels: &[usize],
 ) -> Partition<S::F> {
-    let four = Four(s);
-    let (mut reference, mut sum) = (s.splat(0.0), s.splat(0.0));
-    for l in (0..S::N).step_by(4) {
-        let mut row: [&[f32]; 4] = [&[]; 4];
-        let mut target = [s.splat(-1.0); 4];
-        for (k, (row, target)) in row.iter_mut().zip(&mut target).enumerate() {
-            let i = i.wrapping_add(l + k);
-            rows.grid.seek(run, i);
-            let offset = rows.grid.offset(run, 0, i);
-            *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
-            if let Some(&class) = labels.get(l + k)
-                && class != IGNORED
-            {
-                *target = s.splat(small_count(class));
-            }
-        }
-        let references = max_of_four(s, &row);
-        let sums = sum_of_four(s, &row, target, finite(four, references));
-        for k in 0..4 {
-            let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l + k)));
-            reference = s.select(lane, references[k], reference);
-            sum = s.select(lane, sums[k], sum);
+    let mut each: [&[f32]; LANES] = [&[]; LANES];
+    for (l, row) in each.iter_mut().enumerate().take(S::N) {
+        let i = i.wrapping_add(l);
+        rows.grid.seek(run, i);
+        let offset = rows.grid.offset(run, 0, i);
+        *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+    }
+    let (fours, _) = each.as_chunks::<4>();
+    let mut max = s.vectors(s.splat(0.0));
+    for (rows, max) in fours.iter().zip(max.as_mut().chunks_mut(4)) {
+        max.copy_from_slice(&max_of_four(s, rows));
+    }
+    let max = s.reduce_max_each(&max);
+    let (reference, label) = (s.to_lanes(finite(s, max)), s.to_lanes(as_floats(s, s, labels, 0)));
+    let (mut sums, mut below) = (s.vectors(s.splat(0.0)), s.vectors(s.splat(0.0)));
+    let results = sums.as_mut().chunks_mut(4).zip(below.as_mut().chunks_mut(4));
+    for ((q, rows), (sums, below)) in fours.iter().enumerate().zip(results) {
+        let reference = splat_four(s, &reference, 4 * q);
+        if F::ONCE {
+            let label = F::TARGET.then(
+                #[inline(always)]
+                || splat_four(s, &label, 4 * q),
+            );
+            sums.copy_from_slice(&others_of_four(s, rows, label, reference));
+        } else {
+            let tally = tally_of_four(s, rows, reference);
+            sums.copy_from_slice(&tally.joined::<S>(Four(s)));
+            below.copy_from_slice(&Four(s).to_float(tally.below));
         }
     }
-    others::finish::<S, F>(
-        s,
-        (reference, sum),
+    let sum = s.reduce_add_each(&sums);
+    if F::ONCE {
+        return others::finish::<S, F>(
+            s,
+            (max, sum),
+            #[inline(always)]
+            || rows.pick(s, x, run, i, labels),
+        );
+    }
+    let mut state = State::new(s);
+    state.enter(s, 0, max, &NoTerms);
+    state.leave(s, sum, ties(s, rows.classes, s.reduce_add_each(&below)));
+    Partition { logit: rows.pick(s, x, run, i, labels), ..state.finish(s, rows.classes, &NoTerms) }
+}
+
+/// The lanes from `first` on, each in all lanes of a vector.
+#[inline(always)]
+fn splat_four<S: Simd>(s: S, lanes: &S::Lanes, first: usize) -> [S::F; 4] {
+    Four(s).gather(
         #[inline(always)]
-        || rows.pick(s, x, run, i, labels),
+        |k| s.splat(lanes.as_ref().get(first + k).copied().unwrap_or(0.0)),
     )
 }
 
-/// [`Others::sum`] of four rows, relative to their maxima.
+/// The vectors of each row joined by their maximum; a NaN may be lost.
 #[inline(always)]
-fn sum_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], target: [S::F; 4], reference: [S::F; 4]) -> [S::F; 4] {
+fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
     let four = Four(s);
-    let zero = four.splat(0.0);
-    let mut sums = [zero; 4];
+    let mut max = four.splat(f32::NEG_INFINITY);
+    each_vector(
+        s,
+        rows,
+        0,
+        #[inline(always)]
+        |_, x| max = four.max(max, x),
+    );
+    max
+}
+
+/// The sums of four rows without the classes `label`, relative to their maxima.
+#[inline(always)]
+fn others_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], label: Option<[S::F; 4]>, reference: [S::F; 4]) -> [S::F; 4] {
+    let four = Four(s);
+    let mut sums = [four.splat(0.0); 4];
     let mut class = s.load(&LANE_NUMBERS, 0);
     each_vector(
         s,
         rows,
+        S::N,
         #[inline(always)]
         |at, x| {
             let (p, t) = math::exp_term(four, four.sub(x, reference));
-            // Nothing is above the reference, so that 0 times the exponential is 0.
-            let scale = four.select(four.eq(target, [class; 4]), zero, math::scale(four, t));
+            let target = label.map(
+                #[inline(always)]
+                |label| four.eq(label, [class; 4]),
+            );
+            class = s.add(class, s.splat(small_count(S::N)));
+            let scale = others::scale_but(four, target, math::scale(four, t));
             let sum = &mut sums[group::<S>(at / S::N)];
             *sum = four.mul_add(p, scale, *sum);
-            class = s.add(class, s.splat(small_count(S::N)));
         },
     );
-    let sum = join_groups::<S, _>(
+    join_groups::<S, _>(
         sums,
         #[inline(always)]
         |a, b| four.add(a, b),
+    )
+}
+
+/// The sums of four rows without their leaders.
+#[inline(always)]
+fn tally_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], reference: [S::F; 4]) -> Tally<Four<S>> {
+    let four = Four(s);
+    let mut tally = Tally::new(four);
+    each_vector(
+        s,
+        rows,
+        S::N,
+        #[inline(always)]
+        |at, x| {
+            tally.take(s, four, at / S::N, four.sub(x, reference));
+        },
     );
-    join_lanes(s, four, sum)
+    tally
 }
 
 /// Of lanes whose bits are all in range such bits in all of them, else others.
@@ -516,7 +525,7 @@ pub(crate) fn sum_without<S: Simd>(
         #[inline(always)]
         |a, b| s.add(a, b),
     );
-    Sum { sum: join_lanes(s, s, sum), joined: join_bits(s, joined) }
+    Sum { sum: s.splat(s.reduce_add(sum)), joined: join_bits(s, joined) }
 }
 
 /// `x` with −∞ for its element `target`, if it has that.
@@ -562,48 +571,36 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
     }
 }
 
-/// The vector of each row that starts with class `at`.
+/// Hands out the vectors of four rows of the same length side by side, with the number of their first class; behind the end −∞.
+/// The same places of the rows that come `ahead` after are on their way meanwhile.
 #[inline(always)]
-fn load_rows<S: Simd>(s: S, rows: &[&[f32]; 4], at: usize) -> [S::F; 4] {
+fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl FnMut(usize, [S::F; 4])) {
+    let [a, b, c, d] = rows.map(
+        #[inline(always)]
+        |row| row.chunks_exact(S::N),
+    );
+    let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
+    let mut at = 0;
+    for (((a, b), c), d) in a.zip(b).zip(c).zip(d) {
+        for row in [a, b, c, d] {
+            if ahead > 0 {
+                s.prefetch(row, ahead * rows[0].len());
+            }
+        }
+        take(at, load_each(s, [a, b, c, d]));
+        at += S::N;
+    }
+    if !rest[0].is_empty() {
+        take(at, load_each(s, rest));
+    }
+}
+
+/// The first vector of each row.
+#[inline(always)]
+fn load_each<S: Simd>(s: S, rows: [&[f32]; 4]) -> [S::F; 4] {
     Four(s).gather(
         #[inline(always)]
-        |k| s.load_part(rows[k % 4].get(at..).unwrap_or(&[]), f32::NEG_INFINITY),
-    )
-}
-
-/// The largest element of each row, in all lanes of its vector; a NaN may be lost.
-#[inline(always)]
-fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
-    let four = Four(s);
-    let mut max = four.splat(f32::NEG_INFINITY);
-    for at in (0..rows[0].len()).step_by(S::N) {
-        max = four.max(max, load_rows(s, rows, at));
-    }
-    four.gather(
-        #[inline(always)]
-        |k| s.splat(s.reduce_max(max[k % 4])),
-    )
-}
-
-/// Hands out the vectors of four rows side by side, with the number of their first class; behind the end −∞. The same places of
-/// the next four rows are on their way meanwhile.
-#[inline(always)]
-fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], mut take: impl FnMut(usize, [S::F; 4])) {
-    let classes = rows[0].len();
-    for at in (0..classes).step_by(S::N) {
-        for row in rows {
-            s.prefetch(row.get(at..).unwrap_or(&[]), 4 * classes);
-        }
-        take(at, load_rows(s, rows, at));
-    }
-}
-
-/// The sum of each vector's lanes, in all of its lanes.
-#[inline(always)]
-fn join_lanes<S: Simd, G: Group<S>>(s: S, g: G, x: G::F) -> G::F {
-    g.gather(
-        #[inline(always)]
-        |k| s.splat(s.reduce_add(g.nth(x, k))),
+        |k| s.load_part(rows[k % 4], f32::NEG_INFINITY),
     )
 }
 
@@ -636,22 +633,22 @@ impl<G: Ops> Tally<G> {
         term
     }
 
-    /// Joins the lanes of a tile of `len` classes.
+    /// The vectors of each row joined.
     #[inline(always)]
-    fn leave<S: Simd>(self, s: S, g: G, state: &mut State<G::F>, len: usize)
-    where
-        G: Group<S>,
-    {
-        let sum = join_groups::<S, _>(
+    fn joined<S: Simd>(&self, g: G) -> G::F {
+        join_groups::<S, _>(
             self.sums,
             #[inline(always)]
             |a, b| g.add(a, b),
-        );
-        // The lanes behind the end held −∞, which is below the reference.
-        let lanes = g.splat(small_count(len.next_multiple_of(S::N)));
-        let ties = g.add(lanes, join_lanes(s, g, g.to_float(self.below)));
-        state.leave(g, join_lanes(s, g, sum), ties);
+        )
     }
+}
+
+/// How many of `len` classes are equal to the reference, from minus the number of the lanes that are below.
+#[inline(always)]
+fn ties<S: Simd>(s: S, len: usize, below: S::F) -> S::F {
+    // The lanes behind the end held −∞, which is below the reference.
+    s.add(s.splat(small_count(len.next_multiple_of(S::N))), below)
 }
 
 /// Four vectors of a chunk.

@@ -33,6 +33,31 @@ impl<A: Arithmetic> Avx2<A> {
         // SAFETY: `self` proves AVX; `start` is at most 8, so that eight numbers follow it in the table of sixteen.
         unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(start).cast()) }
     }
+
+    /// Joins the lanes of each of eight vectors by `op`, in the tree of [`Simd::reduce_add`]. At each step halves of two vectors
+    /// become one.
+    #[inline(always)]
+    fn reduce_each(self, x: &[__m256; 8], op: impl Fn(__m256, __m256) -> __m256) -> __m256 {
+        let mut quarters = [x[0]; 4];
+        for (q, quarter) in quarters.iter_mut().enumerate() {
+            // SAFETY: `self` proves AVX.
+            *quarter = unsafe {
+                let (a, b) = (x[q], x[4 + q]);
+                op(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+            };
+        }
+        let [a, b, c, d] = quarters;
+        // SAFETY: `self` proves AVX.
+        unsafe {
+            let pairs = |a, b| {
+                let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                op(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+            };
+            let (ab, cd) = (pairs(a, b), pairs(c, d));
+            op(_mm256_shuffle_ps::<0x88>(ab, cd), _mm256_shuffle_ps::<0xdd>(ab, cd))
+        }
+    }
 }
 
 impl<A: Arithmetic> Ops for Avx2<A> {
@@ -185,6 +210,7 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     const STREAMS: bool = true;
     const N: usize = 8;
     type Lanes = [f32; 8];
+    type Vectors = [__m256; 8];
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -354,5 +380,25 @@ impl<A: Arithmetic> Simd for Avx2<A> {
             let a = _mm_max_ps(a, _mm_movehl_ps(a, a));
             _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
         }
+    }
+    #[inline(always)]
+    fn vectors(self, a: __m256) -> [__m256; 8] {
+        [a; 8]
+    }
+    #[inline(always)]
+    fn reduce_add_each(self, vectors: &[__m256; 8]) -> __m256 {
+        self.reduce_each(
+            vectors,
+            #[inline(always)]
+            |a, b| self.add(a, b),
+        )
+    }
+    #[inline(always)]
+    fn reduce_max_each(self, vectors: &[__m256; 8]) -> __m256 {
+        self.reduce_each(
+            vectors,
+            #[inline(always)]
+            |a, b| self.max(a, b),
+        )
     }
 }

@@ -173,6 +173,9 @@ pub(crate) trait Simd: Ops {
     /// `[f32; N]`.
     type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;
 
+    /// `[F; N]`.
+    type Vectors: Copy + AsRef<[Self::F]> + AsMut<[Self::F]>;
+
     /// Runs `kernel` in a function of its own, which is compiled for these instructions.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
@@ -245,4 +248,25 @@ pub(crate) trait Simd: Ops {
     fn reduce_add(self, a: Self::F) -> f32;
     /// The maximum of the `N` lanes, in the same tree, each step as [`Simd::max`].
     fn reduce_max(self, a: Self::F) -> f32;
+
+    /// `N` times the same vector.
+    fn vectors(self, a: Self::F) -> Self::Vectors;
+    /// [`Simd::reduce_add`] of each vector, in the lane of its number.
+    #[inline(always)]
+    fn reduce_add_each(self, vectors: &Self::Vectors) -> Self::F {
+        let mut lanes = self.to_lanes(self.splat(0.0));
+        for (lane, &vector) in lanes.as_mut().iter_mut().zip(vectors.as_ref()) {
+            *lane = self.reduce_add(vector);
+        }
+        self.from_lanes(lanes)
+    }
+    /// [`Simd::reduce_max`] of each vector.
+    #[inline(always)]
+    fn reduce_max_each(self, vectors: &Self::Vectors) -> Self::F {
+        let mut lanes = self.to_lanes(self.splat(0.0));
+        for (lane, &vector) in lanes.as_mut().iter_mut().zip(vectors.as_ref()) {
+            *lane = self.reduce_max(vector);
+        }
+        self.from_lanes(lanes)
+    }
 }

@@ -180,6 +180,7 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
 impl<const INTEGER: bool> Simd for Scalar<INTEGER> {
     const N: usize = 1;
     type Lanes = [f32; 1];
+    type Vectors = [f32; 1];
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -230,5 +231,9 @@ impl<const INTEGER: bool> Simd for Scalar<INTEGER> {
     #[inline(always)]
     fn reduce_max(self, a: f32) -> f32 {
         a
+    }
+    #[inline(always)]
+    fn vectors(self, a: f32) -> [f32; 1] {
+        [a; 1]
     }
 }

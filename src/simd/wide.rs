@@ -155,6 +155,7 @@ impl<A: Arithmetic> Ops for Wide<A> {
 impl<A: Arithmetic> Simd for Wide<A> {
     const N: usize = 4;
     type Lanes = [f32; 4];
+    type Vectors = [f32x4; 4];
 
     #[inline(never)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -222,5 +223,9 @@ impl<A: Arithmetic> Simd for Wide<A> {
         let greater = |a: f32, b: f32| if a > b { a } else { b };
         let [a, b, c, d] = a.to_array();
         greater(greater(a, c), greater(b, d))
+    }
+    #[inline(always)]
+    fn vectors(self, a: f32x4) -> [f32x4; 4] {
+        [a; 4]
     }
 }
