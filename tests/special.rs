@@ -269,19 +269,27 @@ fn gradients_of_a_certain_class_and_probabilities() {
 fn rows_that_rise() {
     const CLASSES: usize = size(2600);
     let mut random = Random::new(61);
-    let peaks =
-        [&[260][..], &[1023], &[1024], &[1030, 2599], &[300, 301, 302, 303, 1500, 1501, 1502, 2400, 2500], &[2048]];
+    let peaks = [
+        &[260][..],
+        &[1023],
+        &[1024],
+        &[1030, 2599],
+        &[300, 301, 302, 303, 1500, 1501, 1502, 2400, 2500],
+        &[2048],
+        &[400, 1, 1500, 1, 2500],
+    ];
     let rises = [10.0, 27.0, 29.0, 46.9, 47.5, 90.0, 200.0, 1e5];
     let heads = [0, 16, 256, 257, 1024, 1025, 2048];
     for (turn, rise) in rises.into_iter().enumerate() {
         let shape = [peaks.len(), CLASSES];
-        let mut logits = Array::from_fn(&shape, |_| random.uniform(-5.0, 5.0));
+        let mut logits = Array::from_fn(&shape, |_| random.uniform(-5.0, 0.0));
         let mut labels = Array::filled(&[peaks.len()], 0);
         for (row, (logits, peaks)) in logits.data.chunks_mut(CLASSES).zip(peaks).enumerate() {
+            logits[0] = 0.0;
             let masked = heads[(row + turn) % heads.len()];
             logits[..masked.min(CLASSES)].fill(f32::NEG_INFINITY);
             for (k, &peak) in peaks.iter().enumerate() {
-                logits[peak % CLASSES] = rise + if k % 2 == 0 { 0.0 } else { random.uniform(0.0, 1.0) };
+                logits[peak % CLASSES] = rise + if k % 2 == 0 { 0.0 } else { random.uniform(-1.0, 0.0) };
             }
             // The target is the peak, one of several, or a class behind them all.
             let target = if (row + turn) % 3 == 0 { CLASSES - 2 } else { peaks[0] % CLASSES };

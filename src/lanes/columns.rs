@@ -6,9 +6,9 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Form, Layout, Partition, Rows, four_by_one},
+    partition::{Form, Layout, Partition, Rows, always, four_by_one},
 };
-use crate::simd::{Four, LANES, Simd};
+use crate::simd::{Four, Group, LANES, Simd};
 
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
 /// cache. So up to eight lines of each plane are copied to a panel, and memory is touched once.
@@ -61,31 +61,46 @@ impl Layout for Columns {
     }
 
     #[inline(always)]
-    fn write<S: Simd, M: RowMap, const K: usize>(
+    fn write_all<S: Simd, G: Group<S>, M: RowMap, const K: usize>(
         &mut self,
         s: S,
+        g: G,
         rows: &Rows<'_, K>,
         out: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
         count: usize,
-        number: usize,
-        row: &Coefficients<S::F>,
-        targets: Option<&TargetGradients<'_, S::F>>,
+        coefficients: &Coefficients<G::F>,
+        targets: Option<&TargetGradients<'_, G::F>>,
     ) {
         // Of more classes the panel does not hold four vectors, and may have gone on to the rows that come next.
         if rows.classes > BLOCKS / WIDTH {
-            return Direct.write::<S, M, K>(s, rows, out, run, i, count, number, row, targets);
+            return Direct.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets);
         }
-        let targets = targets.map(
+        let mut of_vector = always(
             #[inline(always)]
-            |targets| targets.in_lanes(s),
+            |k: usize, ()| {
+                let row = coefficients.map(
+                    #[inline(always)]
+                    |x| g.nth(x, k),
+                );
+                let targets = targets.map(
+                    #[inline(always)]
+                    |targets| targets.nth(s, g, k).in_lanes(s),
+                );
+                (row, targets)
+            },
         );
-        let number = i.wrapping_sub(self.start) / S::N;
-        let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
+        let vectors = [of_vector(0, ()), of_vector(1, ()), of_vector(2, ()), of_vector(3, ())];
+        let first = i.wrapping_sub(self.start) / S::N;
+        // All lines of a plane one after the other: they might not stay in the cache until those of the others are written.
         for class in 0..rows.classes {
-            let y = self.panel.mapped::<S, M>(s, class, number, row, coefficient, targets.as_ref());
-            out.store(s, &rows.grid, run, i, count, class, y);
+            for (k, (row, targets)) in vectors.iter().enumerate().take(G::VECTORS) {
+                let i = i.wrapping_add(k * S::N);
+                let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
+                let y = self.panel.mapped::<S, M>(s, class, first + k, row, coefficient, targets.as_ref());
+                out.store(s, &rows.grid, run, i, count, class, y);
+            }
         }
     }
 }

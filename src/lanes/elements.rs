@@ -220,10 +220,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<A, L, K> {
 
     #[inline(always)]
     fn load<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
-        g.gather(
-            #[inline(always)]
-            |number| self.arrays.load(s, k, i.wrapping_add(number * S::N), count, pad),
-        )
+        self.arrays.load_group(s, g, k, i, count, pad)
     }
 
     #[inline(always)]
@@ -255,6 +252,14 @@ trait Arrays {
     fn seek(&mut self, i: usize);
     /// The elements `i .. i + count` of array `k`; `pad` in the other lanes.
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F;
+    /// The same for a group of vectors with `count` elements each.
+    #[inline(always)]
+    fn load_group<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
+        g.gather(
+            #[inline(always)]
+            |number| self.load(s, k, i.wrapping_add(number * S::N), count, pad),
+        )
+    }
     /// Writes the elements `i .. i + count` of the array `k`, if it is there.
     fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F);
 }
@@ -283,6 +288,17 @@ impl<'a> Flat<'a> {
     }
 }
 
+impl Flat<'_> {
+    #[inline(always)]
+    fn array(&self, k: usize) -> FlatArray<'_> {
+        let array = if k == UPSTREAM { Some(self.upstream) } else { self.inputs[k] };
+        array.unwrap_or_else(
+            #[inline(always)]
+            || FlatArray::Run(self.gradient.as_deref().unwrap_or(&[])),
+        )
+    }
+}
+
 impl Arrays for Flat<'_> {
     #[inline(always)]
     fn has(&self, k: usize) -> bool {
@@ -294,11 +310,30 @@ impl Arrays for Flat<'_> {
 
     #[inline(always)]
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
-        let part = |data: &[f32]| s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad);
-        match if k == UPSTREAM { Some(self.upstream) } else { self.inputs[k] } {
-            Some(FlatArray::Run(data)) => part(data),
-            Some(FlatArray::Same(x)) => s.splat(x),
-            None => part(self.gradient.as_deref().unwrap_or(&[])),
+        match self.array(k) {
+            FlatArray::Run(data) => s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad),
+            FlatArray::Same(x) => s.splat(x),
+        }
+    }
+
+    #[inline(always)]
+    fn load_group<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
+        if G::VECTORS == 1 {
+            return g.gather(
+                #[inline(always)]
+                |_| self.load(s, k, i, count, pad),
+            );
+        }
+        // One check for all.
+        match self.array(k) {
+            FlatArray::Run(data) => match data.get(i..i.wrapping_add(G::VECTORS * S::N)) {
+                Some(block) => g.gather(
+                    #[inline(always)]
+                    |number| s.load_part(block.get(number * S::N..).unwrap_or(&[]), pad),
+                ),
+                None => g.splat(pad),
+            },
+            FlatArray::Same(x) => g.splat(x),
         }
     }
 

@@ -7,7 +7,7 @@
 //! Errors are in ULP of the result, `|got - exact| / ulp(exact)`, where a subnormal has the ULP 2^-149. The worst errors are
 //! those over all 2^32 inputs, from the table in [`crate::bounds`].
 //!
-//! Polynomials come from Sollya's `fpminimax` with coefficients rounded to `f32`; each says of what, and how far it is
+//! Polynomials come from Sollya's `fpminimax`, if nothing else is said, with coefficients rounded to `f32`; each says of what, and how far it is
 //! from it. They leave out the leading terms that have to be exact.
 
 use super::integer;
@@ -54,27 +54,27 @@ macro_rules! polynomial {
 /// lucky one, 1.9e-9, which is all that the second step corrects. *Portable*: the product of the first step has to be
 /// exact, so that ln 2 keeps 15 bits.
 #[inline(always)]
-fn reduce<S: Ops>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F) {
+fn reduce<S: Ops>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F, S::F) {
     let round = s.splat(ROUND + bias);
     let t = s.mul_add(x, s.splat(LOG2_E), round);
     let n = s.sub(t, round);
     let (high, low) = if S::FUSED { (LN2, -1.904_654_3e-9) } else { (LN2_HIGH, LN2_LOW) };
     let r = s.neg_mul_add(n, s.splat(high), x);
     let r = if exact || !S::FUSED { s.neg_mul_add(n, s.splat(low), r) } else { r };
-    (t, r)
+    (t, n, r)
 }
 
-/// `(t, u)` with `e^x = 2^n (1 + u)` and u in [-0.3, 0.42]. The lowest nine bits of `t` are `n + bias`.
+/// `(t, n, u)` with `e^x = 2^n (1 + u)` and u in [-0.3, 0.42]. The lowest nine bits of `t` are `n + bias`.
 ///
 /// After [`reduce`], `u = r + r² q(r)` for a polynomial of degree 4: relative to e^r it is off by 3.4e-9. The rounding of
 /// `r` and that of `u` (2^-26 each where they exceed 1/4) are what limits [`exp`] and everything after it.
 /// The coefficients are those of `fpminimax(exp(x), [|2,...,6|], [|24...|], [-0.3468;0.3468], relative, 1 + x)`, then
 /// moved by a random search for the smallest error of `exp` over all inputs.
 #[inline(always)]
-fn exp_parts<S: Ops>(s: S, x: S::F, bias: f32) -> (S::F, S::F) {
-    let (t, r) = reduce(s, x, bias, true);
+fn exp_parts<S: Ops>(s: S, x: S::F, bias: f32) -> (S::F, S::F, S::F) {
+    let (t, n, r) = reduce(s, x, bias, true);
     let q = polynomial!(s, r, 1.383_073_7e-3, [8.368_759e-3, 4.166_723_8e-2, 0.166_665_24, 0.500_000_06]);
-    (t, s.mul_add(s.mul(r, r), q, r))
+    (t, n, s.mul_add(s.mul(r, r), q, r))
 }
 
 /// `2^n` from the `t` of [`exp_parts`], where the bias was 127 more than what is added to `n`.
@@ -97,7 +97,10 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
         return s.map_bits(x, integer::exp);
     }
     let x = s.min(s.splat(89.0), s.max(s.splat(EXP_MIN), x));
-    let (t, u) = exp_parts(s, x, 254.0);
+    let (t, n, u) = exp_parts(s, x, 254.0);
+    if S::SCALES {
+        return s.scale(s.add(s.splat(1.0), u), n);
+    }
     let n = s.bits(t);
     let first = s.int_and(s.shl::<22>(n), s.int(EXPONENT));
     let second = s.from_bits(s.int_sub(s.shl::<23>(n), first));
@@ -118,7 +121,7 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
 /// |d| <= 40, 1.9e-7 and 3.9e-7 for d >= -87. d = 0 gives 1 and 2^60, so that it is exact; -∞ and all below -129.3 give 0, NaN a NaN in `p`.
 #[inline(always)]
 pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
-    let (t, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
+    let (t, _, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
     let p = polynomial!(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
     (p, t)
 }
@@ -266,7 +269,7 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
     }
     let unit = s.splat(power_of_two(-UNIT));
     let y = s.min(s.splat(-EXP_MIN), s.max(s.splat(-20.0), s.neg(x)));
-    let (t, u) = exp_parts(s, y, 127.0 - 24.0);
+    let (t, _, u) = exp_parts(s, y, 127.0 - 24.0);
     let scale = scale(s, t);
     let sum = s.add(scale, unit);
     let lost = s.sub(unit, s.sub(sum, scale));
@@ -277,44 +280,36 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
     s.neg_mul_add(s.mul(y, error), inverse, y)
 }
 
-/// `z = e^-|x|`, as `(scale, u, z)` with `z = scale (1 + u)`.
+/// `z = e^-|x|`, as `(scale, rest, z)` with `z = scale + rest`.
 ///
-/// `scale` is a subnormal number if `z` is, and 0 below 2^-149; the product with `1 + u` rounds once.
+/// `scale` is a power of two; it is a subnormal number if `z` is, and 0 below 2^-149. The sum with `rest` rounds.
 #[inline(always)]
 fn exp_neg_abs<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
-    let (t, u) = exp_parts(s, s.max(s.splat(EXP_MIN), s.neg(s.abs(x))), 127.0 + 64.0);
-    let scale = s.mul(scale(s, t), s.splat(power_of_two(-64)));
-    (scale, u, s.mul_add(u, scale, scale))
+    let (t, n, u) = exp_parts(s, s.max(s.splat(EXP_MIN), s.neg(s.abs(x))), 127.0 + 64.0);
+    let scale = if S::SCALES { s.scale(s.splat(1.0), n) } else { s.mul(scale(s, t), s.splat(power_of_two(-64))) };
+    let rest = s.mul(u, scale);
+    (scale, rest, s.add(scale, rest))
 }
 
 /// `m + ln(1 + z)` for `m >= 0` and the z = e^-|x| of [`exp_neg_abs`].
 ///
-/// *Far* from 0, where |x| >= 1 and z < 0.37, it is `z + (m + z² q(z))`, with z once more as `scale + scale u`: the rounding
-/// error of z would count double where the result is just below a power of two. `fpminimax(log(1+x), [|2,...,7|], [|24...|],
-/// [0;0.369], relative, x)` is off by 5.4e-9.
-///
-/// *Near* 0 the error of z would spoil the last bit, and z is not used. There ln(1 + z) = ln(2 cosh(x / 2)) - |x| / 2, and
-/// the logarithm is an even function, `ln 2 + x² q(x²)`: off by 1.8e-10 at degree 4, by `fpminimax` of ln(2 cosh(√y / 2)) with the
-/// constant part ln 2.
-///
-/// Both are one polynomial whose argument and coefficients are chosen by lane.
+/// ln(1 + z) = z R(z) with `R = 1 - z/2 + z² q(z)` for a polynomial of degree 7: relative to R it is off by 7.6e-9. Its coefficients
+/// are the minimax ones by Lawson's algorithm, rounded one after the other, each before the rest is fitted again. All of it times the rounded `z` would be wrong by the rounding errors of `z` and of `R`, so that a part `B z` of it is
+/// taken from `z = scale + rest` as it is, and only `(R - B) z`, which is small, from the rounded one: B = 1 where z is small, too,
+/// and ln 2, which is R(1), from 0.35 on. `scale B` is exact, since `scale` is 1/2 or 1 where B is not 1.
 #[inline(always)]
-fn ln_1p_exp<S: Ops>(s: S, x: S::F, m: S::F, (scale, u, z): (S::F, S::F, S::F)) -> S::F {
-    const NEAR: [f32; 6] = [0.0, 1.711_41e-6, -2.595_983_8e-5, 3.470_674_6e-4, -5.208_312e-3, 0.125];
-    const FAR: [f32; 6] = [5.318_098e-2, -0.130_894_14, 0.192_155_05, -0.249_088_32, 0.333_283_42, -0.499_999_08];
-    let zero = s.splat(0.0);
-    let a = s.abs(x);
-    let near = s.lt(a, s.splat(1.0));
-    let square = s.mul(a, a);
-    let argument = s.select(near, square, z);
-    let mut q = zero;
-    for (for_near, for_far) in NEAR.into_iter().zip(FAR) {
-        q = s.mul_add(q, argument, s.select(near, s.splat(for_near), s.splat(for_far)));
-    }
-    let start = s.select(near, s.neg_mul_add(a, s.splat(0.5), m), m);
-    let rest = s.mul_add(s.select(near, square, s.mul(z, z)), q, start);
-    let rest = s.mul_add(u, s.select(near, zero, scale), rest);
-    s.add(rest, s.select(near, s.splat(LN2), scale))
+fn ln_1p_exp<S: Ops>(s: S, m: S::F, (scale, rest, z): (S::F, S::F, S::F)) -> S::F {
+    let large = s.lt(s.splat(0.25), scale);
+    let b = s.select(large, s.splat(LN2), s.splat(1.0));
+    let start = s.select(large, s.splat(1.0 - LN2), s.splat(0.0));
+    let q = polynomial!(
+        s,
+        z,
+        -3.678_539_3e-3,
+        [2.188_026_7e-2, -6.093_054_6e-2, 0.110_260_38, -0.155_700_58, 0.197_744_94, -0.249_751_27, 0.333_322_53]
+    );
+    let factor = s.mul_add(q, s.mul(z, z), s.neg_mul_add(z, s.splat(0.5), start));
+    s.mul_add(scale, b, s.mul_add(rest, b, s.mul_add(factor, z, m)))
 }
 
 /// `ln(1 + e^x)`, which is `max(x, 0) + ln(1 + e^-|x|)`.
@@ -327,7 +322,7 @@ pub(crate) fn softplus<S: Ops>(s: S, x: S::F) -> S::F {
     if S::INTEGER {
         return s.add(s.max(x, s.splat(0.0)), soft(s, x));
     }
-    ln_1p_exp(s, x, s.max(x, s.splat(0.0)), exp_neg_abs(s, x))
+    ln_1p_exp(s, s.max(x, s.splat(0.0)), exp_neg_abs(s, x))
 }
 
 /// The logarithm of [`sigmoid`], which is `-softplus(-x)`: the same errors and limits.
@@ -344,7 +339,7 @@ pub(crate) fn soft<S: Ops>(s: S, x: S::F) -> S::F {
     if S::INTEGER {
         return s.map_bits(x, integer::soft);
     }
-    ln_1p_exp(s, x, s.splat(0.0), exp_neg_abs(s, x))
+    ln_1p_exp(s, s.splat(0.0), exp_neg_abs(s, x))
 }
 
 /// `(σ(x), σ(-x), ln(1 + e^-|x|))`, from one exponential: with z = e^-|x| the larger of the first two is `1 / (1 + z)`, and
@@ -362,6 +357,6 @@ pub(crate) fn sigmoids_and_soft<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
     let large = s.div(one, s.add(one, z));
     let small = s.mul(z, large);
     let negative = s.lt(x, zero);
-    let soft = ln_1p_exp(s, x, zero, parts);
+    let soft = ln_1p_exp(s, zero, parts);
     (s.select(negative, small, large), s.select(negative, large, small), soft)
 }

@@ -60,6 +60,7 @@ impl<A: Arithmetic> Avx512<A> {
 
 impl<A: Arithmetic> Ops for Avx512<A> {
     const FUSED: bool = A::FUSED;
+    const SCALES: bool = true;
     type F = __m512;
     type I = __m512i;
     type M = __mmask16;
@@ -194,6 +195,11 @@ impl<A: Arithmetic> Ops for Avx512<A> {
     fn shr<const K: i32>(self, a: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512.
         unsafe { _mm512_srav_epi32(a, _mm512_set1_epi32(K)) }
+    }
+    #[inline(always)]
+    fn scale(self, x: __m512, n: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe { _mm512_scalef_ps(x, n) }
     }
     #[inline(always)]
     fn to_float(self, a: __m512i) -> __m512 {

@@ -13,6 +13,7 @@ pub(crate) struct Four<S>(pub(crate) S);
 impl<S: Ops> Ops for Four<S> {
     const FUSED: bool = S::FUSED;
     const INTEGER: bool = S::INTEGER;
+    const SCALES: bool = S::SCALES;
     type F = [S::F; 4];
     type I = [S::I; 4];
     type M = [S::M; 4];
@@ -146,6 +147,11 @@ impl<S: Ops> Ops for Four<S> {
     fn int_or(self, a: [S::I; 4], b: [S::I; 4]) -> [S::I; 4] {
         let Self(s) = self;
         [s.int_or(a[0], b[0]), s.int_or(a[1], b[1]), s.int_or(a[2], b[2]), s.int_or(a[3], b[3])]
+    }
+    #[inline(always)]
+    fn scale(self, x: [S::F; 4], n: [S::F; 4]) -> [S::F; 4] {
+        let Self(s) = self;
+        [s.scale(x[0], n[0]), s.scale(x[1], n[1]), s.scale(x[2], n[2]), s.scale(x[3], n[3])]
     }
     #[inline(always)]
     fn shl<const K: i32>(self, a: [S::I; 4]) -> [S::I; 4] {

@@ -86,6 +86,12 @@ pub(crate) trait Ops: Copy {
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;
     /// The integers as floats; exact for what is used here, below 2^24.
     fn to_float(self, a: Self::I) -> Self::F;
+    /// Whether there is [`Ops::scale`].
+    const SCALES: bool = false;
+    /// `x · 2^n` for an integer `n`, rounded once, where `SCALES`; else nothing.
+    fn scale(self, x: Self::F, _n: Self::F) -> Self::F {
+        x
+    }
     /// A function of the bits of each float, where `INTEGER`; else nothing.
     fn map_bits(self, a: Self::F, _f: impl FnMut(u32) -> u32) -> Self::F {
         a
