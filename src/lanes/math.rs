@@ -7,8 +7,8 @@
 //! Errors are in ULP of the result, `|got - exact| / ulp(exact)`, where a subnormal has the ULP 2^-149. The worst errors are
 //! those over all 2^32 inputs, from the table in [`crate::bounds`].
 //!
-//! Polynomials come from Sollya's `fpminimax`, if nothing else is said, with coefficients rounded to `f32`; each says of what, and how far it is
-//! from it. They leave out the leading terms that have to be exact.
+//! Polynomials come from Sollya's `fpminimax`, if nothing else is said, with coefficients rounded to `f32`; each says of what,
+//! and how far it is from it. They leave out the leading terms that have to be exact.
 
 use super::integer;
 use crate::simd::Ops;
@@ -87,7 +87,8 @@ pub(crate) fn scale<S: Ops>(s: S, t: S::F) -> S::F {
 ///
 /// `2^n (1 + u)` with [`exp_parts`]. `2^n` exceeds the floats at both ends and is multiplied in two halves, each of
 /// which is a normal number: `n + 254` is shifted to where its upper eight bits are an exponent, ⌊n / 2⌋ + 127; what this
-/// leaves of `n` is the other one. Both multiplications are exact, but for the last one if it is subnormal.
+/// leaves of `n` is the other one. Both multiplications are exact, but for the last one if it is subnormal. An instruction that
+/// takes any `n` ([`Ops::scale`]) gives the same bits.
 ///
 #[doc = concat!("Worst error: ", worst_error!(exp), ".")]
 /// e^0 = 1, e^-∞ = 0, overflow and e^∞ give ∞, NaN gives NaN.
