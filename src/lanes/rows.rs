@@ -7,8 +7,8 @@ use super::{
     math,
     others::{self, Others, Sum},
     partition::{
-        BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, finite,
-        small_count,
+        BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, always,
+        finite, small_count,
     },
     sum::join_groups,
 };
@@ -38,8 +38,9 @@ impl Layout for ByRows {
         labels: &[usize],
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
-        if !keep && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE {
-            return side_by_side::<S, F, K>(s, rows, memory.logits(), run, i, labels);
+        let apart = !keep || F::ONCE && memory.input.is_some();
+        if apart && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE {
+            return side_by_side::<S, M, F, K>(s, rows, memory, run, i, labels);
         }
         if F::ONCE {
             return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
@@ -338,21 +339,32 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
 /// The partitions of the rows `i .. i + N`, each a single tile, side by side: of so few classes most of the time of one would be
 /// spent waiting for the joins of its lanes, which are done for all at once.
 #[inline(always)]
-fn side_by_side<S: Simd, F: Form, const K: usize>(
+fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
-    x: &[f32],
+    memory: &mut Memory<'_>,
     run: &mut Run<K>,
     i: usize,
     labels: &[usize],
 ) -> Partition<S::F> {
-    let mut each: [&[f32]; LANES] = [&[]; LANES];
-    for (l, row) in each.iter_mut().enumerate().take(S::N) {
+    let keep = keeps::<M, K>(rows, memory);
+    let Memory { input, data, array, .. } = memory;
+    let (x, kept): (&[f32], &mut [f32]) = match input {
+        Some(x) if keep => (x, data),
+        Some(x) => (x, &mut []),
+        None => (data, &mut []),
+    };
+    let (mut each, mut kept_at): ([&[f32]; LANES], _) = ([&[]; LANES], [0; LANES]);
+    for (l, (row, at)) in each.iter_mut().zip(&mut kept_at).enumerate().take(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
         let offset = rows.grid.offset(run, 0, i);
         *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+        if keep {
+            *at = rows.grid.offset(run, *array, i);
+        }
     }
+    let classes = rows.classes;
     let (fours, _) = each.as_chunks::<4>();
     let mut max = s.vectors(s.splat(0.0));
     for (rows, max) in fours.iter().zip(max.as_mut().chunks_mut(4)) {
@@ -369,7 +381,16 @@ fn side_by_side<S: Simd, F: Form, const K: usize>(
                 #[inline(always)]
                 || splat_four(s, &label, 4 * q),
             );
-            sums.copy_from_slice(&others_of_four(s, rows, label, reference));
+            let keep = always(
+                #[inline(always)]
+                |at: usize, e: [S::F; 4]| {
+                    for (&row, e) in kept_at.iter().skip(4 * q).zip(e).take(if keep { 4 } else { 0 }) {
+                        let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
+                        s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
+                    }
+                },
+            );
+            sums.copy_from_slice(&others_of_four(s, rows, label, reference, keep));
         } else {
             let tally = tally_of_four(s, rows, reference);
             sums.copy_from_slice(&tally.joined::<S>(Four(s)));
@@ -415,9 +436,15 @@ fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
     max
 }
 
-/// The sums of four rows without the classes `label`, relative to their maxima.
+/// The sums of four rows without the classes `label`, relative to their maxima. `keep` gets the exponentials from a class on.
 #[inline(always)]
-fn others_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], label: Option<[S::F; 4]>, reference: [S::F; 4]) -> [S::F; 4] {
+fn others_of_four<S: Simd>(
+    s: S,
+    rows: &[&[f32]; 4],
+    label: Option<[S::F; 4]>,
+    reference: [S::F; 4],
+    mut keep: impl FnMut(usize, [S::F; 4]),
+) -> [S::F; 4] {
     let four = Four(s);
     let mut sums = [four.splat(0.0); 4];
     let mut class = s.load(&LANE_NUMBERS, 0);
@@ -433,7 +460,9 @@ fn others_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], label: Option<[S::F; 4]>, r
                 |label| four.eq(label, [class; 4]),
             );
             class = s.add(class, s.splat(small_count(S::N)));
-            let scale = others::scale_but(four, target, math::scale(four, t));
+            let scale = math::scale(four, t);
+            keep(at, four.mul(p, scale));
+            let scale = others::scale_but(four, target, scale);
             let sum = &mut sums[group::<S>(at / S::N)];
             *sum = four.mul_add(p, scale, *sum);
         },
