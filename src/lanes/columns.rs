@@ -6,7 +6,7 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Form, Layout, Partition, Rows, always, four_by_one},
+    partition::{Form, Layout, Partition, Rows, four_by_one},
 };
 use crate::simd::{Four, Group, LANES, Simd};
 
@@ -77,25 +77,18 @@ impl Layout for Columns {
         if rows.classes > BLOCKS / WIDTH {
             return Direct.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets);
         }
-        let mut of_vector = always(
-            #[inline(always)]
-            |k: usize, ()| {
-                let row = coefficients.map(
-                    #[inline(always)]
-                    |x| g.nth(x, k),
-                );
-                let targets = targets.map(
-                    #[inline(always)]
-                    |targets| targets.nth(s, g, k).in_lanes(s),
-                );
-                (row, targets)
-            },
-        );
-        let vectors = [of_vector(0, ()), of_vector(1, ()), of_vector(2, ()), of_vector(3, ())];
+        let mut vectors = [None; WIDTH];
+        for (k, vector) in vectors.iter_mut().enumerate().take(G::VECTORS) {
+            let targets = targets.map(
+                #[inline(always)]
+                |targets| targets.nth(s, g, k).in_lanes(s),
+            );
+            *vector = Some((coefficients.nth(g, k), targets));
+        }
         let first = i.wrapping_sub(self.start) / S::N;
         // All lines of a plane one after the other: they might not stay in the cache until those of the others are written.
         for class in 0..rows.classes {
-            for (k, (row, targets)) in vectors.iter().enumerate().take(G::VECTORS) {
+            for (k, (row, targets)) in vectors.iter().flatten().enumerate() {
                 let i = i.wrapping_add(k * S::N);
                 let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
                 let y = self.panel.mapped::<S, M>(s, class, first + k, row, coefficient, targets.as_ref());

@@ -209,6 +209,7 @@ impl<'a, F: Copy> TargetGradients<'a, F> {
 }
 
 /// As [`TargetGradients`], a lane for each row.
+#[derive(Clone, Copy)]
 pub(crate) struct TargetLanes<S: Simd> {
     label: S::F,
     gradient: S::F,

@@ -33,6 +33,15 @@ impl<F: Copy> Coefficients<F> {
         Self { reference: partition.reference, factor, total: zero, rest: zero, leader: zero, upstream: zero }
     }
 
+    /// Those of vector `k` of a group.
+    #[inline(always)]
+    pub(crate) fn nth<S: Simd, G: Group<S, F = F>>(&self, g: G, k: usize) -> Coefficients<S::F> {
+        self.map(
+            #[inline(always)]
+            |x| g.nth(x, k),
+        )
+    }
+
     /// The same in every element of another kind.
     #[inline(always)]
     pub(crate) fn map<G>(self, mut f: impl FnMut(F) -> G) -> Coefficients<G> {

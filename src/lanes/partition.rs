@@ -643,10 +643,7 @@ pub(crate) trait Layout {
         targets: Option<&TargetGradients<'_, G::F>>,
     ) {
         for k in 0..G::VECTORS {
-            let row = coefficients.map(
-                #[inline(always)]
-                |x| g.nth(x, k),
-            );
+            let row = coefficients.nth(g, k);
             let targets = targets.map(
                 #[inline(always)]
                 |targets| targets.nth(s, g, k),

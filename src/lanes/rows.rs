@@ -14,7 +14,7 @@ use super::{
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
-/// Rows of no more classes are taken four at a time.
+/// Rows of no more classes are taken side by side: relative to their maxima, and all `N` of them in the first-level cache.
 const SIDE_BY_SIDE: usize = others::HEAD;
 
 /// Long rows of contiguous classes.
@@ -370,7 +370,11 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
     for (rows, max) in fours.iter().zip(max.as_mut().chunks_mut(4)) {
         max.copy_from_slice(&max_of_four(s, rows));
     }
-    let max = s.reduce_max_each(&max);
+    let max = s.reduce_each(
+        &max,
+        #[inline(always)]
+        |a, b| s.max(a, b),
+    );
     let (reference, label) = (s.to_lanes(finite(s, max)), s.to_lanes(as_floats(s, s, labels, 0)));
     let (mut sums, mut below) = (s.vectors(s.splat(0.0)), s.vectors(s.splat(0.0)));
     let results = sums.as_mut().chunks_mut(4).zip(below.as_mut().chunks_mut(4));
@@ -384,9 +388,11 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
             let keep = always(
                 #[inline(always)]
                 |at: usize, e: [S::F; 4]| {
-                    for (&row, e) in kept_at.iter().skip(4 * q).zip(e).take(if keep { 4 } else { 0 }) {
-                        let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
-                        s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
+                    if keep {
+                        for (&row, e) in kept_at.iter().skip(4 * q).zip(e) {
+                            let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
+                            s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
+                        }
                     }
                 },
             );
@@ -397,7 +403,7 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
             below.copy_from_slice(&Four(s).to_float(tally.below));
         }
     }
-    let sum = s.reduce_add_each(&sums);
+    let sum = sum_each(s, &sums);
     if F::ONCE {
         return others::finish::<S, F>(
             s,
@@ -408,8 +414,18 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
     }
     let mut state = State::new(s);
     state.enter(s, 0, max, &NoTerms);
-    state.leave(s, sum, ties(s, rows.classes, s.reduce_add_each(&below)));
+    state.leave(s, sum, ties(s, rows.classes, sum_each(s, &below)));
     Partition { logit: rows.pick(s, x, run, i, labels), ..state.finish(s, rows.classes, &NoTerms) }
+}
+
+/// The sum of each vector's lanes.
+#[inline(always)]
+fn sum_each<S: Simd>(s: S, vectors: &S::Vectors) -> S::F {
+    s.reduce_each(
+        vectors,
+        #[inline(always)]
+        |a, b| s.add(a, b),
+    )
 }
 
 /// The lanes from `first` on, each in all lanes of a vector.

@@ -33,31 +33,6 @@ impl<A: Arithmetic> Avx2<A> {
         // SAFETY: `self` proves AVX; `start` is at most 8, so that eight numbers follow it in the table of sixteen.
         unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(start).cast()) }
     }
-
-    /// Joins the lanes of each of eight vectors by `op`, in the tree of [`Simd::reduce_add`]. At each step halves of two vectors
-    /// become one.
-    #[inline(always)]
-    fn reduce_each(self, x: &[__m256; 8], op: impl Fn(__m256, __m256) -> __m256) -> __m256 {
-        let mut quarters = [x[0]; 4];
-        for (q, quarter) in quarters.iter_mut().enumerate() {
-            // SAFETY: `self` proves AVX.
-            *quarter = unsafe {
-                let (a, b) = (x[q], x[4 + q]);
-                op(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
-            };
-        }
-        let [a, b, c, d] = quarters;
-        // SAFETY: `self` proves AVX.
-        unsafe {
-            let pairs = |a, b| {
-                let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
-                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-                op(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
-            };
-            let (ab, cd) = (pairs(a, b), pairs(c, d));
-            op(_mm256_shuffle_ps::<0x88>(ab, cd), _mm256_shuffle_ps::<0xdd>(ab, cd))
-        }
-    }
 }
 
 impl<A: Arithmetic> Ops for Avx2<A> {
@@ -385,20 +360,28 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     fn vectors(self, a: __m256) -> [__m256; 8] {
         [a; 8]
     }
+    /// At each step halves of two vectors become one.
     #[inline(always)]
-    fn reduce_add_each(self, vectors: &[__m256; 8]) -> __m256 {
-        self.reduce_each(
-            vectors,
-            #[inline(always)]
-            |a, b| self.add(a, b),
-        )
-    }
-    #[inline(always)]
-    fn reduce_max_each(self, vectors: &[__m256; 8]) -> __m256 {
-        self.reduce_each(
-            vectors,
-            #[inline(always)]
-            |a, b| self.max(a, b),
-        )
+    fn reduce_each(self, x: &[__m256; 8], op: impl Fn(__m256, __m256) -> __m256) -> __m256 {
+        let mut quarters = [x[0]; 4];
+        for (q, quarter) in quarters.iter_mut().enumerate() {
+            // SAFETY: `self` proves AVX.
+            *quarter = unsafe {
+                let (a, b) = (x[q], x[4 + q]);
+                op(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+            };
+        }
+        let [a, b, c, d] = quarters;
+        // SAFETY: `self` proves AVX.
+        unsafe {
+            let mut halves = [a; 2];
+            for (half, (a, b)) in halves.iter_mut().zip([(a, b), (c, d)]) {
+                let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
+                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                *half = op(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+            }
+            let [ab, cd] = halves;
+            op(_mm256_shuffle_ps::<0x88>(ab, cd), _mm256_shuffle_ps::<0xdd>(ab, cd))
+        }
     }
 }

@@ -29,33 +29,6 @@ impl<A: Arithmetic> Avx512<A> {
         #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
         __mmask16::MAX.unbounded_shr(16 - count.min(16) as u32)
     }
-
-    /// Joins the lanes of each of sixteen vectors by `op`, in the tree of [`Simd::reduce_add`]. At each step halves of two
-    /// vectors become one.
-    #[inline(always)]
-    fn reduce_each(self, x: &[__m512; 16], op: impl Fn(__m512, __m512) -> __m512) -> __m512 {
-        let mut quarters = [x[0]; 4];
-        for (q, quarter) in quarters.iter_mut().enumerate() {
-            // SAFETY: `self` proves AVX-512.
-            *quarter = unsafe {
-                let [a, b, c, d] = [x[q], x[4 + q], x[8 + q], x[12 + q]];
-                let ab = op(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
-                let cd = op(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
-                op(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd))
-            };
-        }
-        let [a, b, c, d] = quarters;
-        // SAFETY: `self` proves AVX-512.
-        unsafe {
-            let pairs = |a, b| {
-                let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
-                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-                op(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
-            };
-            let (ab, cd) = (pairs(a, b), pairs(c, d));
-            op(_mm512_shuffle_ps::<0x88>(ab, cd), _mm512_shuffle_ps::<0xdd>(ab, cd))
-        }
-    }
 }
 
 impl<A: Arithmetic> Ops for Avx512<A> {
@@ -397,20 +370,30 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     fn vectors(self, a: __m512) -> [__m512; 16] {
         [a; 16]
     }
+    /// At each step halves of two vectors become one.
     #[inline(always)]
-    fn reduce_add_each(self, vectors: &[__m512; 16]) -> __m512 {
-        self.reduce_each(
-            vectors,
-            #[inline(always)]
-            |a, b| self.add(a, b),
-        )
-    }
-    #[inline(always)]
-    fn reduce_max_each(self, vectors: &[__m512; 16]) -> __m512 {
-        self.reduce_each(
-            vectors,
-            #[inline(always)]
-            |a, b| self.max(a, b),
-        )
+    fn reduce_each(self, x: &[__m512; 16], op: impl Fn(__m512, __m512) -> __m512) -> __m512 {
+        let mut quarters = [x[0]; 4];
+        for (q, quarter) in quarters.iter_mut().enumerate() {
+            // SAFETY: `self` proves AVX-512.
+            *quarter = unsafe {
+                let [a, b, c, d] = [x[q], x[4 + q], x[8 + q], x[12 + q]];
+                let ab = op(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+                let cd = op(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+                op(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd))
+            };
+        }
+        let [a, b, c, d] = quarters;
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            let mut halves = [a; 2];
+            for (half, (a, b)) in halves.iter_mut().zip([(a, b), (c, d)]) {
+                let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+                *half = op(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            }
+            let [ab, cd] = halves;
+            op(_mm512_shuffle_ps::<0x88>(ab, cd), _mm512_shuffle_ps::<0xdd>(ab, cd))
+        }
     }
 }

@@ -257,22 +257,25 @@ pub(crate) trait Simd: Ops {
 
     /// `N` times the same vector.
     fn vectors(self, a: Self::F) -> Self::Vectors;
-    /// [`Simd::reduce_add`] of each vector, in the lane of its number.
+    /// The lanes of each vector joined by `op`, in the same tree, in the lane of its number.
     #[inline(always)]
-    fn reduce_add_each(self, vectors: &Self::Vectors) -> Self::F {
-        let mut lanes = self.to_lanes(self.splat(0.0));
-        for (lane, &vector) in lanes.as_mut().iter_mut().zip(vectors.as_ref()) {
-            *lane = self.reduce_add(vector);
+    fn reduce_each(self, vectors: &Self::Vectors, op: impl Fn(Self::F, Self::F) -> Self::F) -> Self::F {
+        // Transposed, each step of the tree is one of whole vectors.
+        let mut columns = *vectors;
+        for (l, column) in columns.as_mut().iter_mut().enumerate() {
+            let mut lanes = self.to_lanes(*column);
+            for (lane, &vector) in lanes.as_mut().iter_mut().zip(vectors.as_ref()) {
+                *lane = self.to_lanes(vector).as_ref().get(l).copied().unwrap_or(0.0);
+            }
+            *column = self.from_lanes(lanes);
         }
-        self.from_lanes(lanes)
-    }
-    /// [`Simd::reduce_max`] of each vector.
-    #[inline(always)]
-    fn reduce_max_each(self, vectors: &Self::Vectors) -> Self::F {
-        let mut lanes = self.to_lanes(self.splat(0.0));
-        for (lane, &vector) in lanes.as_mut().iter_mut().zip(vectors.as_ref()) {
-            *lane = self.reduce_max(vector);
+        let mut half = Self::N / 2;
+        while let Some((low, high)) = columns.as_mut().split_at_mut_checked(half).filter(|(low, _)| !low.is_empty()) {
+            for (low, &mut high) in low.iter_mut().zip(high) {
+                *low = op(*low, high);
+            }
+            half /= 2;
         }
-        self.from_lanes(lanes)
+        columns.as_ref().first().copied().unwrap_or(self.splat(0.0))
     }
 }
