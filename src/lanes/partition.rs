@@ -155,7 +155,9 @@ impl Cross<'_> {
         };
         let target = match &self.target {
             Some(target) if target.stride == 1 => {
-                Some(s.load_part(target.data.get(offset.wrapping_add(class)..).unwrap_or(&[]), 0.0))
+                let target = target.data.get(offset.wrapping_add(class)..).unwrap_or(&[]);
+                s.prefetch(target, TILE);
+                Some(s.load_part(target, 0.0))
             }
             Some(target) => {
                 let mut lanes = s.to_lanes(s.splat(0.0));

@@ -320,15 +320,15 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
             done += used;
         }
         if T > 0 {
-            let joined = join_groups::<S, _>(
+            let mut joined = join_groups::<S, _>(
                 weighted,
                 #[inline(always)]
                 |a, b| add_sums(s, a, b),
             );
-            let joined = joined.map(
-                #[inline(always)]
-                |sum| s.splat(s.reduce_add(sum)),
-            );
+            // Not `map`, which is left out of line.
+            for sum in &mut joined {
+                *sum = s.splat(s.reduce_add(*sum));
+            }
             state.take_block(s, start.wrapping_add(from), joined);
         }
     }
