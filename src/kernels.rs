@@ -35,6 +35,7 @@ pub struct Kernels {
 }
 
 /// The kernels on this backend.
+#[inline]
 pub const fn on(backend: Backend) -> Kernels {
     Kernels { backend }
 }

@@ -81,12 +81,14 @@ impl<'a, T, const D: usize> View<'a, T, D> {
     }
 
     /// The length of each axis.
+    #[inline]
     #[must_use]
     pub const fn shape(&self) -> [usize; D] {
         self.layout.shape
     }
 
     /// The distance of neighbours along each axis, in elements.
+    #[inline]
     #[must_use]
     pub const fn strides(&self) -> [isize; D] {
         self.layout.strides
@@ -124,24 +126,28 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
     }
 
     /// The length of each axis.
+    #[inline]
     #[must_use]
     pub const fn shape(&self) -> [usize; D] {
         self.layout.shape
     }
 
     /// The distance of neighbours along each axis, in elements.
+    #[inline]
     #[must_use]
     pub const fn strides(&self) -> [isize; D] {
         self.layout.strides
     }
 
     /// A read-only view of the same elements.
+    #[inline]
     #[must_use]
     pub const fn as_view(&self) -> View<'_, T, D> {
         View { data: self.data, layout: self.layout }
     }
 
     /// A shorter-lived mutable view of the same elements, to use one buffer for several calls.
+    #[inline]
     #[must_use]
     pub const fn reborrow(&mut self) -> ViewMut<'_, T, D> {
         ViewMut { data: self.data, layout: self.layout }

@@ -180,6 +180,12 @@ pub(crate) trait Items<S: Simd> {
 /// same bits. Where all weights are 0 or 1 (`unit`), their sum in a tile is exact as it is.
 #[inline(always)]
 pub(crate) fn total<S: Simd>(s: S, len: usize, tile: usize, unit: bool, items: &mut impl Items<S>) -> Total {
+    if S::N > 1 && len == 1 {
+        // With nothing to compensate, and not so long a way from the loss to its mean.
+        let (loss, weight) = items.one(s, 0, 1);
+        let only = |x| LaneSums::of(s, s.add(s.splat(0.0), x)).total(s, 1);
+        return Total { loss: only(loss), weight: only(weight) };
+    }
     let mut total = Total::default();
     let mut start = 0;
     while start < len {

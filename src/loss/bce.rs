@@ -48,16 +48,19 @@ impl<const D: usize> Default for BceLoss<'_, D> {
 
 impl<'a, const D: usize> BceLoss<'a, D> {
     /// No weights.
+    #[inline]
     pub const fn new() -> Self {
         Self { weight: None, backend: None }
     }
 
     /// A weight for each element.
+    #[inline]
     pub const fn weight(self, weight: View<'a, f32, D>) -> Self {
         Self { weight: Some(weight), ..self }
     }
 
     /// Runs on this backend instead of the detected one.
+    #[inline]
     pub const fn on(self, backend: Backend) -> Self {
         Self { backend: Some(backend), ..self }
     }

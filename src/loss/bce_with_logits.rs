@@ -49,21 +49,25 @@ impl<const D: usize> Default for BceWithLogitsLoss<'_, D> {
 
 impl<'a, const D: usize> BceWithLogitsLoss<'a, D> {
     /// No weights.
+    #[inline]
     pub const fn new() -> Self {
         Self { weight: None, pos_weight: None, backend: None }
     }
 
     /// A weight for each element.
+    #[inline]
     pub const fn weight(self, weight: View<'a, f32, D>) -> Self {
         Self { weight: Some(weight), ..self }
     }
 
     /// A weight for the positive part of each target: above 1 for recall, below 1 for precision.
+    #[inline]
     pub const fn pos_weight(self, pos_weight: View<'a, f32, D>) -> Self {
         Self { pos_weight: Some(pos_weight), ..self }
     }
 
     /// Runs on this backend instead of the detected one.
+    #[inline]
     pub const fn on(self, backend: Backend) -> Self {
         Self { backend: Some(backend), ..self }
     }

@@ -105,33 +105,39 @@ impl Default for CrossEntropyLoss<'_> {
 
 impl<'a> CrossEntropyLoss<'a> {
     /// No weights, no label smoothing, and -100 as the ignored class index.
+    #[inline]
     pub const fn new() -> Self {
         Self { weight: None, ignore: Ignore::Default, label_smoothing: 0.0, backend: None }
     }
 
     /// A weight for each class.
+    #[inline]
     pub const fn weight(self, weight: &'a [f32]) -> Self {
         Self { weight: Some(weight), ..self }
     }
 
     /// Rows with this class index have loss 0 and are left out of the mean. It may be a valid class. Not for class
     /// probabilities.
+    #[inline]
     pub const fn ignore_index(self, index: i64) -> Self {
         Self { ignore: Ignore::Index(index), ..self }
     }
 
     /// No class index is ignored.
+    #[inline]
     pub const fn no_ignore_index(self) -> Self {
         Self { ignore: Ignore::Nothing, ..self }
     }
 
     /// The part of each target, from 0 to 1, that is spread evenly over all classes (C. Szegedy et al., *Rethinking the
     /// Inception Architecture for Computer Vision*, 2016).
+    #[inline]
     pub const fn label_smoothing(self, label_smoothing: f32) -> Self {
         Self { label_smoothing, ..self }
     }
 
     /// Runs on this backend instead of the detected one.
+    #[inline]
     pub const fn on(self, backend: Backend) -> Self {
         Self { backend: Some(backend), ..self }
     }

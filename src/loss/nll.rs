@@ -61,26 +61,31 @@ impl Default for NllLoss<'_> {
 
 impl<'a> NllLoss<'a> {
     /// No weights, and -100 as the ignored class index.
+    #[inline]
     pub const fn new() -> Self {
         Self { weight: None, ignore_index: Some(-100), backend: None }
     }
 
     /// A weight for each class.
+    #[inline]
     pub const fn weight(self, weight: &'a [f32]) -> Self {
         Self { weight: Some(weight), ..self }
     }
 
     /// Rows with this class index have loss 0 and are left out of the mean. It may be a valid class.
+    #[inline]
     pub const fn ignore_index(self, index: i64) -> Self {
         Self { ignore_index: Some(index), ..self }
     }
 
     /// No class index is ignored.
+    #[inline]
     pub const fn no_ignore_index(self) -> Self {
         Self { ignore_index: None, ..self }
     }
 
     /// Runs on this backend instead of the detected one.
+    #[inline]
     pub const fn on(self, backend: Backend) -> Self {
         Self { backend: Some(backend), ..self }
     }
