@@ -242,12 +242,15 @@ impl<const D: usize> Layout<D> {
     }
 
     /// Without one axis, whose index is 0. What follows it moves up; the last axis is left over.
+    #[inline]
     pub(crate) fn without(&self, axis: usize) -> Self {
-        fn without<T: Copy, const D: usize>(mut x: [T; D], axis: usize) -> [T; D] {
-            if let Some(tail) = x.get_mut(axis..).filter(|tail| !tail.is_empty()) {
-                tail.rotate_left(1);
+        #[inline]
+        fn without<T: Copy, const D: usize>(x: [T; D], axis: usize) -> [T; D] {
+            let mut rest = x;
+            for (to, next) in rest.iter_mut().zip(x.into_iter().skip(1)).skip(axis) {
+                *to = next;
             }
-            x
+            rest
         }
         Self { offset: self.offset, shape: without(self.shape, axis), strides: without(self.strides, axis) }
     }

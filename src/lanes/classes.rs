@@ -307,9 +307,10 @@ impl<L: Layout, M: RowMap, F: Form> OfPartition<L, M, F> {
         partition: &Partition<G::F>,
     ) {
         let count = labels.len().min(S::N);
-        let Some(upstream) = pass.upstream().map(|upstream| upstream.load(s, g, rows, run, i, count)) else {
+        let Some(upstream) = pass.upstream() else {
             return;
         };
+        let upstream = upstream.load(s, g, rows, run, i, count);
         let mut out = pass.memory();
         let own = g.mul(upstream, g.mul(weight, g.splat(rows.cross.keep)));
         let total = if F::CROSS { g.mul_add(partition.mass, upstream, own) } else { own };

@@ -79,10 +79,10 @@ impl Layout for Columns {
         }
         let mut vectors = [None; WIDTH];
         for (k, vector) in vectors.iter_mut().enumerate().take(G::VECTORS) {
-            let targets = targets.map(
-                #[inline(always)]
-                |targets| targets.nth(s, g, k).in_lanes(s),
-            );
+            let targets = match targets {
+                Some(targets) => Some(targets.nth(s, g, k).in_lanes(s)),
+                None => None,
+            };
             *vector = Some((coefficients.nth(g, k), targets));
         }
         let first = i.wrapping_sub(self.start) / S::N;

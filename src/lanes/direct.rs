@@ -261,10 +261,7 @@ impl<S: Simd, R: Source<S>> Source<S> for Without<'_, S, R> {
     #[inline(always)]
     fn is_target(&mut self, class: usize) -> Option<S::M> {
         let (s, at) = (self.s, small_count(class.wrapping_sub(self.start)));
-        (!self.labels.is_empty()).then(
-            #[inline(always)]
-            || s.eq(s.splat(at), self.target),
-        )
+        if self.labels.is_empty() { None } else { Some(s.eq(s.splat(at), self.target)) }
     }
 }
 

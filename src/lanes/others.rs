@@ -126,11 +126,10 @@ pub(crate) fn finish<O: Ops, F: Form>(
 #[inline(always)]
 pub(crate) fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
     // −0 changes no sum either. For +0 the mask would be inverted first.
-    target.map_or(
-        scale,
-        #[inline(always)]
-        |target| o.select(target, o.splat(-0.0), scale),
-    )
+    match target {
+        Some(target) => o.select(target, o.splat(-0.0), scale),
+        None => scale,
+    }
 }
 
 /// A lane for each row. `SHORT` rows have at most [`HEAD`] classes.

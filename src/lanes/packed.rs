@@ -74,10 +74,10 @@ impl Layout for Packed {
         row: &Coefficients<S::F>,
         targets: Option<&TargetGradients<'_, S::F>>,
     ) {
-        let targets = targets.map(
-            #[inline(always)]
-            |targets| targets.in_lanes(s),
-        );
+        let targets = match targets {
+            Some(targets) => Some(targets.in_lanes(s)),
+            None => None,
+        };
         let classes = rows.classes;
         let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
         if out.stride != 1 {

@@ -114,11 +114,10 @@ impl Panel {
         let x = self.load(s, s, class, number);
         let q = if M::CROSS { coefficient(class, x).0 } else { x };
         let y = M::value(s, row, x, q);
-        targets.map_or(
-            y,
-            #[inline(always)]
-            |targets| targets.set(s, class, y),
-        )
+        match targets {
+            Some(targets) => targets.set(s, class, y),
+            None => y,
+        }
     }
 }
 
@@ -162,10 +161,7 @@ impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, S, G, F> {
 
     #[inline(always)]
     fn is_target(&mut self, class: usize) -> Option<G::M> {
-        F::TARGET.then(
-            #[inline(always)]
-            || self.g.eq(self.g.splat(small_count(class)), self.label),
-        )
+        if F::TARGET { Some(self.g.eq(self.g.splat(small_count(class)), self.label)) } else { None }
     }
 
     #[inline(always)]

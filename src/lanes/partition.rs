@@ -646,10 +646,10 @@ pub(crate) trait Layout {
     ) {
         for k in 0..G::VECTORS {
             let row = coefficients.nth(g, k);
-            let targets = targets.map(
-                #[inline(always)]
-                |targets| targets.nth(s, g, k),
-            );
+            let targets = match targets {
+                Some(targets) => Some(targets.nth(s, g, k)),
+                None => None,
+            };
             self.write::<S, M, K>(s, rows, out, run, i.wrapping_add(k * S::N), count, k, &row, targets.as_ref());
         }
     }

@@ -381,10 +381,7 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
     for ((q, rows), (sums, below)) in fours.iter().enumerate().zip(results) {
         let reference = splat_four(s, &reference, 4 * q);
         if F::ONCE {
-            let label = F::TARGET.then(
-                #[inline(always)]
-                || splat_four(s, &label, 4 * q),
-            );
+            let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
             let keep = always(
                 #[inline(always)]
                 |at: usize, e: [S::F; 4]| {
@@ -471,10 +468,10 @@ fn others_of_four<S: Simd>(
         #[inline(always)]
         |at, x| {
             let (p, t) = math::exp_term(four, four.sub(x, reference));
-            let target = label.map(
-                #[inline(always)]
-                |label| four.eq(label, [class; 4]),
-            );
+            let target = match label {
+                Some(label) => Some(four.eq(label, [class; 4])),
+                None => None,
+            };
             class = s.add(class, s.splat(small_count(S::N)));
             let scale = math::scale(four, t);
             keep(at, four.mul(p, scale));
@@ -620,10 +617,8 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
 /// The same places of the rows that come `ahead` after are on their way meanwhile.
 #[inline(always)]
 fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl FnMut(usize, [S::F; 4])) {
-    let [a, b, c, d] = rows.map(
-        #[inline(always)]
-        |row| row.chunks_exact(S::N),
-    );
+    let [a, b, c, d] = *rows;
+    let [a, b, c, d] = [a.chunks_exact(S::N), b.chunks_exact(S::N), c.chunks_exact(S::N), d.chunks_exact(S::N)];
     let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
     let mut at = 0;
     for (((a, b), c), d) in a.zip(b).zip(c).zip(d) {

@@ -67,12 +67,13 @@ where
     let Some(from) = from.get(..out.len()) else {
         return false;
     };
-    let mut valid = true;
+    // A class and its distance from the last one have no sign.
+    let (last, mut signs) = (classes.wrapping_sub(1), 0);
     for (out, &label) in out.iter_mut().zip(from) {
         *out = usize::try_from(label).unwrap_or(IGNORED);
-        valid &= *out < classes;
+        signs |= *out | last.wrapping_sub(*out);
     }
-    valid
+    last.cast_signed() >= 0 && signs.cast_signed() >= 0
 }
 
 macro_rules! class_index {
