@@ -13,6 +13,7 @@
 use super::{
     math,
     partition::{Form, Partition, Source, TILE, finite, join_lanes},
+    sum::{ALIVE, tree},
 };
 use crate::simd::{LANES, Ops};
 
@@ -164,34 +165,69 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O> {
-        let zero = o.splat(0.0);
-        let (mut sums, mut joined) = ([zero; LANES], o.int(0));
-        for at in 0..self.len {
-            let class = self.start.wrapping_add(at);
-            let x = self.rows.load(class);
-            self.rows.see(class, x);
-            let (p, t) = math::exp_term(o, o.sub(x, reference));
-            let scale = math::scale(o, t);
-            self.rows.keep(class, o.mul(p, scale));
+        let (zero, len) = (o.splat(0.0), self.len);
+        let mut joined = o.int(0);
+        if SHORT && O::REGISTERS > ALIVE {
+            // A lane after the other, none of which goes through memory then.
+            let sum = tree(
+                len.min(LANES),
+                zero,
+                #[inline(always)]
+                |lane| {
+                    let mut sum = zero;
+                    for at in (lane..len).step_by(LANES) {
+                        sum = self.add(o, at, reference, sum, &mut joined);
+                    }
+                    sum
+                },
+                #[inline(always)]
+                |&a, b| *b = o.add(a, *b),
+            );
+            return Sum { sum, joined };
+        }
+        let mut sums = [zero; LANES];
+        for at in 0..len {
             // Tiles are whole groups of lanes.
-            let sum = &mut sums[at % LANES];
-            let target = self.rows.is_target(class);
-            if SHORT {
-                *sum = o.mul_add(p, scale_but(o, target, scale), *sum);
-                continue;
-            }
-            let added = o.mul_add(p, scale, *sum);
-            (joined, *sum) = match target {
-                Some(target) => (o.int_or(joined, o.bits(o.select(target, zero, t))), o.select(target, *sum, added)),
-                None => (o.int_or(joined, o.bits(t)), added),
-            };
+            sums[at % LANES] = self.add(o, at, reference, sums[at % LANES], &mut joined);
         }
         let sum = join_lanes::<O, _>(
-            self.len,
+            len,
             &mut sums,
             #[inline(always)]
             |a, b| o.add(a, b),
         );
         Sum { sum, joined }
+    }
+}
+
+impl<R, const SHORT: bool> ByLanes<'_, R, SHORT> {
+    /// Adds class `at` of the tile to the sum of its lane.
+    #[inline(always)]
+    fn add<O: Ops>(&mut self, o: O, at: usize, reference: O::F, sum: O::F, joined: &mut O::I) -> O::F
+    where
+        R: Source<O>,
+    {
+        let zero = o.splat(0.0);
+        let class = self.start.wrapping_add(at);
+        let x = self.rows.load(class);
+        self.rows.see(class, x);
+        let (p, t) = math::exp_term(o, o.sub(x, reference));
+        let scale = math::scale(o, t);
+        self.rows.keep(class, o.mul(p, scale));
+        let target = self.rows.is_target(class);
+        if SHORT {
+            return o.mul_add(p, scale_but(o, target, scale), sum);
+        }
+        let added = o.mul_add(p, scale, sum);
+        match target {
+            Some(target) => {
+                *joined = o.int_or(*joined, o.bits(o.select(target, zero, t)));
+                o.select(target, sum, added)
+            }
+            None => {
+                *joined = o.int_or(*joined, o.bits(t));
+                added
+            }
+        }
     }
 }

@@ -33,6 +33,7 @@ impl<A: Arithmetic> Avx512<A> {
 
 impl<A: Arithmetic> Ops for Avx512<A> {
     const FUSED: bool = A::FUSED;
+    const REGISTERS: usize = 32;
     const SCALES: bool = true;
     type F = __m512;
     type I = __m512i;

@@ -86,6 +86,8 @@ pub(crate) trait Ops: Copy {
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;
     /// The integers as floats; exact for what is used here, below 2^24.
     fn to_float(self, a: Self::I) -> Self::F;
+    /// So many of `F` fit in the registers.
+    const REGISTERS: usize = 16;
     /// Whether there is [`Ops::scale`].
     const SCALES: bool = false;
     /// `x · 2^n` for an integer `n`, rounded once, where `SCALES`; else nothing.
