@@ -73,13 +73,19 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// Takes in an array, which may have fewer axes.
     #[inline]
     pub(crate) fn set<const E: usize>(&mut self, k: usize, layout: &Layout<E>) {
-        for (axis, &stride) in self.all.iter_mut().zip(&layout.strides) {
+        self.set_strides(k, layout.offset, layout.strides.into_iter());
+    }
+
+    /// Takes in an array that starts at `offset`.
+    #[inline]
+    pub(crate) fn set_strides(&mut self, k: usize, offset: usize, strides: impl Iterator<Item = isize>) {
+        for (axis, stride) in self.all.iter_mut().zip(strides) {
             if let Some(step) = axis.steps.get_mut(k) {
                 *step = stride;
             }
         }
-        if let Some(offset) = self.offsets.get_mut(k) {
-            *offset = layout.offset;
+        if let Some(start) = self.offsets.get_mut(k) {
+            *start = offset;
         }
     }
 
@@ -99,11 +105,13 @@ impl<const D: usize, const K: usize> Axes<D, K> {
                 continue;
             }
             let mut len = axis.len;
-            if run.steps.iter().zip(&axis.steps).all(follows) {
-                len = len.wrapping_mul(run.len);
-            } else if run.len != 1 {
-                *axes.get_mut(kept)? = *run;
-                kept += 1;
+            if run.len != 1 {
+                if run.steps.iter().zip(&axis.steps).all(follows) {
+                    len = len.wrapping_mul(run.len);
+                } else {
+                    *axes.get_mut(kept)? = *run;
+                    kept += 1;
+                }
             }
             *run = Axis { len, ..axis };
         }
