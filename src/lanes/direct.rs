@@ -8,8 +8,8 @@ use super::{
     math,
     others::{self, ByLanes, HEAD, Others, Sum},
     partition::{
-        Each, Form, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, finite, join_lanes,
-        small_count, tile,
+        Each, Form, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, join_lanes, small_count,
+        tile,
     },
 };
 use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Scalar, Simd, Strided};
@@ -161,8 +161,7 @@ fn row_others(x: &[f32], row: usize, stride: isize, classes: usize, target: usiz
     if classes > HEAD {
         return long_row_others(x, target);
     }
-    let reference = max_of(x);
-    (reference, sum_of(x, target, finite(SCALAR, reference)).0)
+    others::short_sum(SCALAR, classes, &mut Row { tile: x, rest: x, target })
 }
 
 /// [`row_others`] of a row of more than [`HEAD`] classes.

@@ -64,7 +64,7 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
                 let raised = o.select(fits, reference, rows.max(o, first));
                 if start > 0 {
                     // Without a reference there is no sum.
-                    let step = math::exponential(o, o.min(o.sub(reference, raised), zero));
+                    let step = math::row::exponential(o, o.min(o.sub(reference, raised), zero));
                     sum = o.select(fits, sum, o.mul(sum, o.mul(step, o.splat(math::TERM_UNIT))));
                 }
                 reference = raised;
@@ -106,7 +106,7 @@ pub(crate) fn finish<O: Ops, F: Form>(
     let logit = logit();
     let lead = o.sub(logit, reference);
     let behind = o.lt(lead, o.splat(0.0));
-    let z = math::exponential(o, o.neg(o.abs(lead)));
+    let z = math::row::exponential(o, o.neg(o.abs(lead)));
     // With the target in front, relative to its logit.
     let scale = o.select(behind, one, o.mul(z, unit));
     let rest = o.mul(o.mul(sum, scale), unit);
