@@ -29,7 +29,7 @@ pub(crate) trait Others<O: Ops> {
     fn enter(&mut self, o: O, start: usize, len: usize);
     /// The largest of the tile's first `len` classes, the target with them; a NaN may be lost.
     fn max(&mut self, o: O, len: usize) -> O::F;
-    /// The sum of the tile's exponentials without the target's.
+    /// The sum of the tile's exponentials without the target's, relative to a reference that is made [`finite`].
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O>;
 }
 
@@ -55,7 +55,8 @@ impl<O: Ops> Sum<O> {
 pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
     let (nothing, zero) = (o.splat(f32::NEG_INFINITY), o.splat(0.0));
     let (mut reference, mut sum) = (nothing, zero);
-    for start in (0..classes).step_by(TILE) {
+    let mut start = 0;
+    while start < classes {
         let len = TILE.min(classes - start);
         rows.enter(o, start, len);
         let (mut fits, mut first) = (o.lt(nothing, reference), len.min(HEAD));
@@ -69,7 +70,7 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
                 }
                 reference = raised;
             }
-            let tile = rows.sum(o, finite(o, reference));
+            let tile = rows.sum(o, reference);
             // Relative to the maximum of the whole tile, exponentials are 1 at most, or NaN.
             fits = tile.fits(o, reference);
             if first == len || o.all(fits) {
@@ -78,6 +79,7 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
             }
             first = len;
         }
+        start += len;
     }
     (reference, sum)
 }
@@ -87,7 +89,7 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
 pub(crate) fn short_sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
     rows.enter(o, 0, classes);
     let reference = rows.max(o, classes);
-    let tile = rows.sum(o, finite(o, reference));
+    let tile = rows.sum(o, reference);
     (reference, tile.sum)
 }
 
@@ -165,7 +167,7 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O> {
-        let zero = o.splat(0.0);
+        let (zero, reference) = (o.splat(0.0), finite(o, reference));
         let (mut sums, mut joined) = ([zero; LANES], o.int(0));
         for at in 0..self.len {
             let class = self.start.wrapping_add(at);
