@@ -164,14 +164,14 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
 
 /// The product of a shape; `None` if it overflows. A 0 anywhere makes it 0.
 pub(crate) fn count(shape: impl Iterator<Item = usize>) -> Option<usize> {
-    let (mut product, mut overflows, mut empty) = (1_usize, false, false);
+    let (mut product, mut overflows) = (1_usize, false);
     for len in shape {
         let (next, overflow) = product.overflowing_mul(len);
         product = next;
-        overflows |= overflow;
-        empty |= len == 0;
+        // Once 0, it does not overflow again.
+        overflows = len != 0 && (overflows || overflow);
     }
-    (empty || !overflows).then_some(product)
+    (!overflows).then_some(product)
 }
 
 impl<const D: usize> Layout<D> {

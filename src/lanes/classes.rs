@@ -24,8 +24,10 @@ pub(crate) const IGNORED: usize = usize::MAX;
 
 /// Class indices of any integer type, one for each row.
 pub trait Labels: Sync {
-    /// Reads labels from `offset` on, `step` apart: a class below the number of classes, or [`IGNORED`]. Returns whether
-    /// any is ignored; `None` if one is neither.
+    /// The label at `offset`: a class below the number of classes, or [`IGNORED`]; `None` if it is neither.
+    fn class(&self, offset: usize) -> Option<usize>;
+    /// Reads labels from `offset` on, `step` apart, and returns whether any is ignored; `None` if one is out of range. Not
+    /// without vectors.
     fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool>;
     /// The label itself.
     fn value(&self, offset: usize) -> i128;
@@ -44,9 +46,10 @@ impl ClassTargets<'_> {
     #[inline(always)]
     fn read<const K: usize>(&self, grid: &Grid<'_, K>, run: &mut Run<K>, i: usize, out: &mut [usize]) -> Option<bool> {
         let (mut done, mut ignored) = (0, false);
-        if out.len() == 1 {
+        if let [class] = out {
             grid.seek(run, i);
-            return self.labels.read(grid.offset(run, TARGET, i), 0, out);
+            *class = self.labels.class(grid.offset(run, TARGET, i))?;
+            return Some(*class == IGNORED);
         }
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let first = i.wrapping_add(done);
@@ -68,7 +71,7 @@ impl ClassTargets<'_> {
         for i in (0..rows.grid.len).step_by(STEP) {
             let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
             if self.read(&rows.grid, &mut run, i, labels).is_none() {
-                return Err(self.first_error(rows));
+                return Err(self.first_error(rows, i));
             }
             for &class in &*labels {
                 kept += usize::from(class != IGNORED);
@@ -81,18 +84,19 @@ impl ClassTargets<'_> {
         Ok(sum.value())
     }
 
-    /// The error of the first label that is out of range.
+    /// The error of the first label that is out of range: one of those that were read together from row `from` on.
     #[cold]
     #[inline(never)]
-    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>) -> Error {
+    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>, from: usize) -> Error {
         let mut run = rows.grid.start();
         let mut offset = 0;
-        let wrong = (0..rows.grid.len).find(|&i| {
+        let wrong = (from..rows.grid.len).find(|&i| {
             rows.grid.seek(&mut run, i);
             offset = rows.grid.offset(&run, TARGET, i);
-            self.labels.read(offset, 0, &mut [0]).is_none()
+            // One at a time, it is that one.
+            !SIMD || self.labels.class(offset).is_none()
         });
-        let index = rows.grid.first().wrapping_add(wrong.unwrap_or(0));
+        let index = rows.grid.first().wrapping_add(wrong.unwrap_or(from));
         Error::TargetOutOfRange { index, target: self.labels.value(offset), classes: rows.classes }
     }
 
@@ -158,8 +162,8 @@ struct ClassItems<'a, 'k, L, P, const K: usize> {
     pass: P,
     run: Run<K>,
     loss: L,
-    /// Whether all labels were.
-    valid: bool,
+    /// The first of the rows that were read together with a label that is out of range; [`usize::MAX`] if none was.
+    wrong: usize,
 }
 
 impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
@@ -167,7 +171,9 @@ impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
     #[inline(always)]
     fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
         let ignored = self.targets.read(&self.rows.grid, &mut self.run, i, labels);
-        self.valid &= ignored.is_some();
+        if ignored.is_none() {
+            self.wrong = self.wrong.min(i);
+        }
         ignored
     }
 
@@ -238,9 +244,9 @@ impl<P: Pass, L, const K: usize> ClassKernel<'_, P, L, K> {
     fn total<S: Simd>(self, s: S, loss: impl ClassLoss) -> Result<Total, Error> {
         let Self { rows, targets, out, pass, loss: _ } = self;
         let run = rows.grid.start();
-        let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, valid: true };
+        let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, wrong: usize::MAX };
         let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
-        if items.valid { Ok(total) } else { Err(targets.first_error(&rows)) }
+        if items.wrong == usize::MAX { Ok(total) } else { Err(targets.first_error(&rows, items.wrong)) }
     }
 }
 

@@ -155,71 +155,69 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
 /// The reference and the sum of a row's others, as [`row_partition`].
 #[inline(never)]
 fn row_others(x: &[f32], row: usize, stride: isize, classes: usize, target: usize) -> (f32, f32) {
-    let Some(x) = Strided::new(x, row, stride, classes) else {
+    let Some(rest) = Strided::new(x, row, stride, classes) else {
         return (f32::NEG_INFINITY, 0.0);
     };
-    if classes > HEAD {
-        return long_row_others(x, target);
-    }
-    let reference = max_of(x);
-    (reference, sum_of(x, target, finite(SCALAR, reference)).0)
+    let row = &mut Row { rest, len: 0, target };
+    if classes > HEAD { long_row_others(classes, row) } else { others::short_sum(SCALAR, classes, row) }
 }
 
 /// [`row_others`] of a row of more than [`HEAD`] classes.
 #[inline(never)]
-fn long_row_others(x: Strided<'_>, target: usize) -> (f32, f32) {
-    others::sum(SCALAR, x.len(), &mut Row { tile: x, rest: x, target })
+fn long_row_others(classes: usize, row: &mut Row<'_>) -> (f32, f32) {
+    others::sum(SCALAR, classes, row)
 }
 
 /// The others of a row.
 struct Row<'a> {
-    tile: Strided<'a>,
-    /// What comes after the tile.
+    /// The tile and what comes after it.
     rest: Strided<'a>,
+    /// The length of the tile.
+    len: usize,
     /// The target's place in the tile.
     target: usize,
 }
 
 impl<O: Ops<F = f32>> Others<O> for Row<'_> {
     #[inline(always)]
-    fn enter(&mut self, _: O, start: usize, len: usize) {
-        if start > 0 {
-            self.target = self.target.wrapping_sub(self.tile.len());
-        }
-        self.tile = self.rest.take(len);
+    fn enter(&mut self, _: O, _: usize, len: usize) {
+        self.rest.take(self.len);
+        self.target = self.target.wrapping_sub(self.len);
+        self.len = len;
     }
 
     #[inline(always)]
     fn max(&mut self, _: O, len: usize) -> f32 {
-        max_of({ self.tile }.take(len))
+        max_of(&self.rest, len)
     }
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: f32) -> Sum<O> {
-        let (sum, joined) = sum_of(self.tile, self.target, reference);
+        let (sum, joined) = sum_of(&self.rest, self.len, self.target, reference);
         Sum { sum, joined: o.bits(joined) }
     }
 }
 
 // Functions of their own, since together they have more to keep than there are registers.
 
-/// The largest; a NaN may be lost.
+/// The largest of the first `len`; a NaN may be lost.
 #[inline(never)]
-fn max_of(x: Strided<'_>) -> f32 {
+fn max_of(x: &Strided<'_>, len: usize) -> f32 {
     let mut max = f32::NEG_INFINITY;
-    for k in 0..x.len() {
+    for k in 0..len.min(x.len()) {
         max = SCALAR.max(max, x.get(k));
     }
     max
 }
 
-/// The sum of the exponentials but the target's, and the float with the bits of [`Sum::joined`].
+/// The sum of the exponentials of the first `len` but the target's, and the float with the bits of [`Sum::joined`].
 #[inline(never)]
-fn sum_of(x: Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
+fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f32) {
     let o = SCALAR;
     // To -0 everything can be added, too, and to set it takes no call of `memset`.
     let (mut sums, mut joined) = ([-0.0; LANES], 0);
-    for class in 0..x.len() {
+    let reference = finite(o, reference);
+    for class in 0..len.min(x.len()) {
         if class != target {
             let (p, t) = math::exp_term(o, o.sub(x.get(class), reference));
             joined = o.int_or(joined, o.bits(t));
@@ -229,7 +227,7 @@ fn sum_of(x: Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
         }
     }
     let sum = join_lanes::<Scalar<false>, _>(
-        x.len(),
+        len,
         &mut sums,
         #[inline(always)]
         |a, b| o.add(a, b),

@@ -48,18 +48,12 @@ pub(crate) enum FlatArray<'a> {
 /// The axes of a [`Grid`] before they are merged; lives in the caller.
 pub(crate) struct Axes<const D: usize, const K: usize> {
     pub(crate) all: [Axis<K>; D],
-    /// The last one of those that are merged.
-    run: Axis<K>,
     offsets: [usize; K],
 }
 
 impl<const D: usize, const K: usize> Axes<D, K> {
     /// Nothing yet: what is made in place need not be copied to it.
-    pub(crate) const NONE: Self = Self {
-        all: [const { Axis { len: 0, steps: [0; K] } }; D],
-        run: Axis { len: 0, steps: [0; K] },
-        offsets: [0; K],
-    };
+    pub(crate) const NONE: Self = Self { all: [const { Axis { len: 0, steps: [0; K] } }; D], offsets: [0; K] };
 
     /// Takes in array 0, whose shape is that of all.
     #[inline]
@@ -73,13 +67,19 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// Takes in an array, which may have fewer axes.
     #[inline]
     pub(crate) fn set<const E: usize>(&mut self, k: usize, layout: &Layout<E>) {
-        for (axis, &stride) in self.all.iter_mut().zip(&layout.strides) {
+        self.set_strides(k, layout.offset, layout.strides.into_iter());
+    }
+
+    /// Takes in an array that starts at `offset`.
+    #[inline]
+    pub(crate) fn set_strides(&mut self, k: usize, offset: usize, strides: impl Iterator<Item = isize>) {
+        for (axis, stride) in self.all.iter_mut().zip(strides) {
             if let Some(step) = axis.steps.get_mut(k) {
                 *step = stride;
             }
         }
-        if let Some(offset) = self.offsets.get_mut(k) {
-            *offset = layout.offset;
+        if let Some(start) = self.offsets.get_mut(k) {
+            *start = offset;
         }
     }
 
@@ -89,26 +89,31 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     pub(crate) fn merge(&mut self, rank: usize) -> Option<Grid<'_, K>> {
         let axes = self.all.get_mut(..rank)?;
         let len = count(axes.iter().map(|axis| axis.len))?;
-        let run = &mut self.run;
-        run.len = 1;
+        // The axes are merged in their own place, and the last one there is the run.
         let mut kept = 0;
         for i in 0..rank {
             let axis = *axes.get(i)?;
-            let follows = |(&outer, &inner): (&isize, &isize)| outer == inner.wrapping_mul(axis.len.cast_signed());
             if axis.len == 1 {
                 continue;
             }
-            let mut len = axis.len;
-            if run.steps.iter().zip(&axis.steps).all(follows) {
-                len = len.wrapping_mul(run.len);
-            } else if run.len != 1 {
-                *axes.get_mut(kept)? = *run;
-                kept += 1;
+            let follows = |(&outer, &inner): (&isize, &isize)| outer == inner.wrapping_mul(axis.len.cast_signed());
+            let mut merged = axis;
+            if let Some(run) = axes.get(..kept)?.last()
+                && run.steps.iter().zip(&axis.steps).all(follows)
+            {
+                merged.len = axis.len.wrapping_mul(run.len);
+                kept -= 1;
             }
-            *run = Axis { len, ..axis };
+            *axes.get_mut(kept)? = merged;
+            kept += 1;
         }
+        if let Some(first) = axes.first_mut().filter(|_| kept == 0) {
+            *first = Axis { len: 1, steps: [0; K] };
+            kept = 1;
+        }
+        let (run, outer) = axes.get(..kept)?.split_last().unwrap_or((const { &Axis { len: 1, steps: [0; K] } }, &[]));
         Some(Grid {
-            outer: axes.get(..kept)?,
+            outer,
             run,
             offsets: self.offsets,
             #[cfg(feature = "rayon")]

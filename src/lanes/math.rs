@@ -147,6 +147,29 @@ pub(crate) fn exponential<S: Ops>(s: S, d: S::F) -> S::F {
     s.mul(p, scale(s, t))
 }
 
+/// [`exponential`] and [`ln_1p`] of what is once in a row: see [`Ops::apart`].
+pub(crate) mod row {
+    use super::Ops;
+
+    #[inline(always)]
+    pub(crate) fn exponential<S: Ops>(s: S, d: S::F) -> S::F {
+        s.apart(
+            d,
+            #[inline(always)]
+            |d| super::exponential(s, d),
+        )
+    }
+
+    #[inline(always)]
+    pub(crate) fn ln_1p<S: Ops>(s: S, x: S::F) -> S::F {
+        s.apart(
+            x,
+            #[inline(always)]
+            |x| super::ln_1p(s, x),
+        )
+    }
+}
+
 /// `k ln 2 + ln(1 + f) + small` for f in [-0.3, 0.42], an integer `k` and a tiny `small`.
 ///
 /// With w = f / (2 + f), ln(1 + f) = 2 artanh w = 2w + w R(w²), and since 2w = f - w f this is `f - w (f - R)`, in which

@@ -30,7 +30,7 @@ pub(crate) trait Others<O: Ops> {
     fn enter(&mut self, o: O, start: usize, len: usize);
     /// The largest of the tile's first `len` classes, the target with them; a NaN may be lost.
     fn max(&mut self, o: O, len: usize) -> O::F;
-    /// The sum of the tile's exponentials without the target's.
+    /// The sum of the tile's exponentials without the target's, relative to a reference that is made [`finite`].
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O>;
 }
 
@@ -56,7 +56,8 @@ impl<O: Ops> Sum<O> {
 pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
     let (nothing, zero) = (o.splat(f32::NEG_INFINITY), o.splat(0.0));
     let (mut reference, mut sum) = (nothing, zero);
-    for start in (0..classes).step_by(TILE) {
+    let mut start = 0;
+    while start < classes {
         let len = TILE.min(classes - start);
         rows.enter(o, start, len);
         let (mut fits, mut first) = (o.lt(nothing, reference), len.min(HEAD));
@@ -65,12 +66,12 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
                 let raised = o.select(fits, reference, rows.max(o, first));
                 if start > 0 {
                     // Without a reference there is no sum.
-                    let step = math::exponential(o, o.min(o.sub(reference, raised), zero));
+                    let step = math::row::exponential(o, o.min(o.sub(reference, raised), zero));
                     sum = o.select(fits, sum, o.mul(sum, o.mul(step, o.splat(math::TERM_UNIT))));
                 }
                 reference = raised;
             }
-            let tile = rows.sum(o, finite(o, reference));
+            let tile = rows.sum(o, reference);
             // Relative to the maximum of the whole tile, exponentials are 1 at most, or NaN.
             fits = tile.fits(o, reference);
             if first == len || o.all(fits) {
@@ -79,6 +80,7 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
             }
             first = len;
         }
+        start += len;
     }
     (reference, sum)
 }
@@ -88,7 +90,7 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
 pub(crate) fn short_sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
     rows.enter(o, 0, classes);
     let reference = rows.max(o, classes);
-    let tile = rows.sum(o, finite(o, reference));
+    let tile = rows.sum(o, reference);
     (reference, tile.sum)
 }
 
@@ -107,7 +109,7 @@ pub(crate) fn finish<O: Ops, F: Form>(
     let logit = logit();
     let lead = o.sub(logit, reference);
     let behind = o.lt(lead, o.splat(0.0));
-    let z = math::exponential(o, o.neg(o.abs(lead)));
+    let z = math::row::exponential(o, o.neg(o.abs(lead)));
     // With the target in front, relative to its logit.
     let scale = o.select(behind, one, o.mul(z, unit));
     let rest = o.mul(o.mul(sum, scale), unit);
@@ -165,7 +167,7 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O> {
-        let (zero, len) = (o.splat(0.0), self.len);
+        let (zero, reference, len) = (o.splat(0.0), finite(o, reference), self.len);
         let mut joined = o.int(0);
         if SHORT && O::REGISTERS > ALIVE {
             // A lane after the other, none of which goes through memory then.

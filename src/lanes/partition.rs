@@ -95,7 +95,7 @@ impl<F: Copy> Partition<F> {
     /// of every loss: the other terms are `+∞`, NaN, or this times 0.
     #[inline(always)]
     pub(crate) fn log_others<S: Ops<F = F>>(&self, s: S) -> F {
-        math::ln_1p(s, self.others)
+        math::row::ln_1p(s, self.others)
     }
 
     /// `Σ q_c (lse - x_c)`.

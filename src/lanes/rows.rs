@@ -609,7 +609,7 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let x = self.x.get(self.start..self.start.wrapping_add(self.len)).unwrap_or(&[]);
-        sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), reference)
+        sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), finite(s, reference))
     }
 }
 

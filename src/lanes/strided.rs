@@ -5,7 +5,7 @@ use super::{
     grid::{Run, gather},
     map::{Memory, RowMap},
     others::{self, Others, Sum},
-    partition::{Form, Layout, NoTerms, Partition, Rows, SHORT, State, TILE},
+    partition::{Form, Layout, NoTerms, Partition, Rows, SHORT, State, TILE, finite},
     rows::{each_row, each_target, max_of, row_tile, sum_without},
 };
 use crate::simd::Simd;
@@ -118,6 +118,7 @@ impl<S: Simd> Others<S> for Gathered<'_, '_> {
 
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
-        sum_without(s, self.first(self.len), None, self.target.wrapping_sub(self.start), reference)
+        let target = self.target.wrapping_sub(self.start);
+        sum_without(s, self.first(self.len), None, target, finite(s, reference))
     }
 }

@@ -55,18 +55,27 @@ pub(crate) struct RowAxes<const D: usize, const K: usize> {
 impl<const D: usize, const K: usize> RowAxes<D, K> {
     /// The axes that are left.
     const RANK: usize = D.saturating_sub(1);
+    /// The axis of the classes: 1, or the only one.
+    const CLASSES: usize = if D > 1 { 1 } else { 0 };
 
     /// As [`Axes::NONE`].
     pub(crate) const NONE: Self = Self { axes: Axes::NONE, classes: 0, stride: 0, target_stride: 0 };
 
-    /// Takes in the input: axis 1 has the classes, or the only axis.
+    /// What belongs to the axes of the rows, of what there is for each axis.
+    fn of_rows<T: Copy + Default>(all: &[T; D]) -> impl Iterator<Item = T> {
+        (0..Self::RANK).map(|axis| all.get(axis + usize::from(axis >= Self::CLASSES)).copied().unwrap_or_default())
+    }
+
+    /// Takes in the input.
     pub(crate) fn set_input(&mut self, input: &Layout<D>) -> Result<(), Error> {
-        let axis = Self::RANK.min(1);
-        let (Some(&classes), Some(&stride)) = (input.shape.get(axis), input.strides.get(axis)) else {
+        let Some(&classes) = input.shape.get(Self::CLASSES) else {
             return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
         };
-        (self.classes, self.stride) = (classes, stride);
-        self.axes.set_first(&input.without(axis));
+        self.classes = classes;
+        for (axis, len) in self.axes.all.iter_mut().zip(Self::of_rows(&input.shape)) {
+            axis.len = len;
+        }
+        self.stride = self.set_rows(0, input);
         Ok(())
     }
 
@@ -95,6 +104,7 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
     }
 
     /// The rows, with their axes merged, and the coefficients of a sum over all classes.
+    #[inline(always)]
     pub(crate) fn rows<'a>(&'a mut self, cross: &'a Cross<'a>) -> Result<Rows<'a, K>, Error> {
         let (classes, stride) = (self.classes, self.stride);
         Ok(Rows { grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?, classes, stride, cross })
@@ -119,9 +129,8 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// Takes in an array of the input's shape, and returns the distance of its neighbouring classes.
     fn set_rows(&mut self, array: usize, layout: &Layout<D>) -> isize {
-        let axis = Self::RANK.min(1);
-        self.axes.set(array, &layout.without(axis));
-        layout.strides.get(axis).copied().unwrap_or(0)
+        self.axes.set_strides(array, layout.offset, Self::of_rows(&layout.strides));
+        layout.strides.get(Self::CLASSES).copied().unwrap_or(0)
     }
 }
 

@@ -91,22 +91,27 @@ macro_rules! class_index {
         }
 
         impl Labels for Integers<'_, $int> {
+            fn class(&self, offset: usize) -> Option<usize> {
+                let label = self.data.get(offset).copied().unwrap_or_default();
+                if self.ignored == Some(label) {
+                    return Some(IGNORED);
+                }
+                usize::try_from(label).ok().filter(|&class| class < self.classes)
+            }
+
             fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool> {
-                // One at a time, they need no second way.
+                if !SIMD {
+                    return None;
+                }
                 let from = self.data.get(offset..).unwrap_or(&[]);
-                if SIMD && step == 1 && !self.is_ignored_valid() && copy_classes(from, self.classes, out) {
+                if step == 1 && !self.is_ignored_valid() && copy_classes(from, self.classes, out) {
                     return Some(false);
                 }
                 let (mut at, mut any) = (offset, false);
                 for class in out {
-                    let label = self.data.get(at).copied().unwrap_or_default();
+                    *class = self.class(at)?;
                     at = at.wrapping_add_signed(step);
-                    *class = if self.ignored == Some(label) {
-                        any = true;
-                        IGNORED
-                    } else {
-                        usize::try_from(label).ok().filter(|&class| class < self.classes)?
-                    };
+                    any |= *class == IGNORED;
                 }
                 Some(any)
             }

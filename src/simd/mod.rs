@@ -24,6 +24,8 @@ mod scalar;
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
 
+use core::marker::PhantomData;
+
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD};
 pub(crate) use four::Four;
@@ -94,6 +96,11 @@ pub(crate) trait Ops: Copy {
     fn scale(self, x: Self::F, _n: Self::F) -> Self::F {
         x
     }
+    /// `f(a)`. A single lane has it as a function of its own, one for all places: for what is once in a row.
+    #[inline(always)]
+    fn apart(self, a: Self::F, f: impl FnOnce(Self::F) -> Self::F) -> Self::F {
+        f(a)
+    }
     /// A function of the bits of each float, where `INTEGER`; else nothing.
     fn map_bits(self, a: Self::F, _f: impl FnMut(u32) -> u32) -> Self::F {
         a
@@ -132,26 +139,28 @@ impl<S: Simd> Group<S> for S {
 /// Numbers that are `step` apart in memory, which is checked once for all.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided<'a> {
-    data: &'a [f32],
-    first: usize,
+    first: *const f32,
     step: isize,
     len: usize,
+    data: PhantomData<&'a [f32]>,
 }
 
 impl<'a> Strided<'a> {
-    /// `len` numbers from `first` on; `None` if they are not all in `data`.
+    /// `len` numbers from `first` on; `None` if they are not all in `data`, or if there are none.
     #[inline(always)]
     pub(crate) fn new(data: &'a [f32], first: usize, step: isize, len: usize) -> Option<Self> {
         let reach = step.checked_mul(isize::try_from(len.checked_sub(1)?).ok()?)?;
-        let last = first.checked_add_signed(reach)?;
-        (first.max(last) < data.len()).then_some(Self { data, first, step, len })
+        // With `first` in `data`, a sum that wraps is more than any length.
+        let last = first.wrapping_add_signed(reach);
+        let first = (first.max(last) < data.len()).then(|| data.as_ptr().wrapping_add(first))?;
+        Some(Self { first, step, len, data: PhantomData })
     }
 
     /// Takes off the first `len` numbers, or all where there are not so many.
     #[inline(always)]
     pub(crate) fn take(&mut self, len: usize) -> Self {
         let taken = Self { len: len.min(self.len), ..*self };
-        self.first = self.first.wrapping_add_signed(self.step.wrapping_mul(taken.len.cast_signed()));
+        self.first = self.at(taken.len);
         self.len -= taken.len;
         taken
     }
@@ -167,10 +176,14 @@ impl<'a> Strided<'a> {
         if k >= self.len {
             return 0.0;
         }
-        let at = self.first.wrapping_add_signed(self.step.wrapping_mul(k.cast_signed()));
-        // SAFETY: the first and the last of these indices are in `data`, and this one lies between them. Its product does not
-        // wrap, since that of the last one does not.
-        unsafe { *self.data.get_unchecked(at) }
+        // SAFETY: the first and the last of these numbers are in the slice, and this one lies between them.
+        unsafe { *self.at(k) }
+    }
+
+    /// Where the number `k` is, which may be one that is not there.
+    #[inline(always)]
+    fn at(&self, k: usize) -> *const f32 {
+        self.first.wrapping_offset(self.step.wrapping_mul(k.cast_signed()))
     }
 }
 

@@ -171,6 +171,10 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     fn to_float(self, a: i32) -> f32 {
         a as f32
     }
+    #[inline(never)]
+    fn apart(self, a: f32, f: impl FnOnce(f32) -> f32) -> f32 {
+        f(a)
+    }
     #[inline(always)]
     fn map_bits(self, a: f32, mut f: impl FnMut(u32) -> u32) -> f32 {
         f32::from_bits(f(a.to_bits()))
