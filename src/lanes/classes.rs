@@ -88,11 +88,9 @@ impl ClassTargets<'_> {
     #[cold]
     #[inline(never)]
     fn first_error<const K: usize>(&self, rows: &Rows<'_, K>, from: usize) -> Error {
-        let mut run = rows.grid.start();
         let mut offset = 0;
         let wrong = (from..rows.grid.len).find(|&i| {
-            rows.grid.seek(&mut run, i);
-            offset = rows.grid.offset(&run, TARGET, i);
+            offset = rows.grid.find_offset(TARGET, i);
             // One at a time, it is that one.
             !SIMD || self.labels.class(offset).is_none()
         });

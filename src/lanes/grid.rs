@@ -187,6 +187,11 @@ impl<const K: usize> Grid<'_, K> {
         base.wrapping_add_signed(at.wrapping_mul(self.step(k)))
     }
 
+    /// Where array `k` has element `i`.
+    pub(crate) fn find_offset(&self, k: usize, i: usize) -> usize {
+        self.offset(&self.find(i), k, i)
+    }
+
     /// The run with element `i`. Views are checked, so that no index wraps on the way to an element.
     #[inline(never)]
     fn find(&self, i: usize) -> Run<K> {
@@ -328,11 +333,6 @@ impl<const K: usize> Grid<'_, K> {
             Self { len: self.len.wrapping_sub(rest), ..self },
             Self { first: self.first.wrapping_add(middle), len: rest, ..self },
         )
-    }
-
-    /// Where array `k` has element 0.
-    pub(crate) fn first_offset(&self, k: usize) -> usize {
-        self.offset(&self.start(), k, 0)
     }
 
     /// The array `k` begins `by` elements further on in its memory now.

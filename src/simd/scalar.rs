@@ -21,10 +21,20 @@ pub(crate) const fn order(bits: u32) -> i32 {
     if bits < 0 { i32::MIN.wrapping_sub(bits) } else { bits }
 }
 
-/// `a < b`. Without floating point hardware that is a call, and by integers it is not.
+/// Whether these are the bits of a NaN. Without floating point hardware the comparison of floats is a call.
+#[inline(always)]
+fn is_nan(bits: u32) -> bool {
+    bits << 1 > 0xff << 24
+}
+
+/// `a < b`, by integers for the same reason.
 #[inline(always)]
 fn less<const INTEGER: bool>(a: f32, b: f32) -> bool {
-    if INTEGER { order(a.to_bits()) < order(b.to_bits()) && !a.is_nan() && !b.is_nan() } else { a < b }
+    if !INTEGER {
+        return a < b;
+    }
+    let (a, b) = (a.to_bits(), b.to_bits());
+    order(a) < order(b) && !is_nan(a) && !is_nan(b)
 }
 
 /// `a + b`, with the bits of the addition that the hardware does not have: rounded to nearest, ties to even.
@@ -51,7 +61,11 @@ fn add(a: u32, b: u32) -> u32 {
     // Most cores without floats cannot count zeros either.
     let zeros = if sum >> 30 == 0 { sum.leading_zeros() } else { 1 - (sum >> 31) };
     let e = exponent(large) - zeros.cast_signed();
-    if exponent(small) == 0 || exponent(large) == 255 || sum == 0 || !(0..254).contains(&e) {
+    let ordinary = exponent(small) != 0 && exponent(large) != 255;
+    if ordinary && sum == 0 {
+        return 0;
+    }
+    if !ordinary || !(0..254).contains(&e) {
         return (f32::from_bits(a) + f32::from_bits(b)).to_bits();
     }
     let sum = sum << (zeros & 31);
@@ -116,7 +130,7 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     }
     #[inline(always)]
     fn eq(self, a: f32, b: f32) -> bool {
-        if INTEGER { order(a.to_bits()) == order(b.to_bits()) && !a.is_nan() } else { a == b }
+        if INTEGER { order(a.to_bits()) == order(b.to_bits()) && !is_nan(a.to_bits()) } else { a == b }
     }
     #[inline(always)]
     fn select(self, mask: bool, a: f32, b: f32) -> f32 {

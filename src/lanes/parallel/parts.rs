@@ -56,7 +56,7 @@ fn cut<'a, const K: usize>(
     right: &mut Grid<'_, K>,
     below: usize,
 ) -> (&'a mut [f32], &'a mut [f32]) {
-    let start = arrays.clone().next().map_or(0, |k| right.first_offset(k)).saturating_sub(below).min(data.len());
+    let start = arrays.clone().next().map_or(0, |k| right.find_offset(k, 0)).saturating_sub(below).min(data.len());
     arrays.for_each(|k| right.advance(k, start));
     data.split_at_mut(start)
 }
