@@ -99,6 +99,7 @@ macro_rules! class_index {
             }
 
             fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool> {
+                // One at a time, they need no second way.
                 if !SIMD {
                     return None;
                 }
