@@ -90,6 +90,7 @@ macro_rules! class_index {
         }
 
         impl Labels for Integers<'_, $int> {
+            #[inline(always)]
             fn class(&self, offset: usize) -> Option<usize> {
                 let label = self.data.get(offset).copied().unwrap_or_default();
                 if self.ignored == Some(label) {
