@@ -91,6 +91,7 @@ macro_rules! class_index {
         }
 
         impl Labels for Integers<'_, $int> {
+            #[inline(always)]
             fn class(&self, offset: usize) -> Option<usize> {
                 let label = self.data.get(offset).copied().unwrap_or_default();
                 if self.ignored == Some(label) {
@@ -100,6 +101,7 @@ macro_rules! class_index {
             }
 
             fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool> {
+                // One at a time, they need no second way.
                 if !SIMD {
                     return None;
                 }

@@ -176,7 +176,8 @@ impl<'a> Strided<'a> {
         if k >= self.len {
             return 0.0;
         }
-        // SAFETY: the first and the last of these numbers are in the slice, and this one lies between them.
+        // SAFETY: the first and the last of these numbers are in the slice that is borrowed, and this one lies between them. Its
+        // product does not wrap, since that of the last one does not.
         unsafe { *self.at(k) }
     }
 
