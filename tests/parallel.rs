@@ -184,6 +184,10 @@ fn errors() {
             assert_eq!(bce.mean(p, p).err(), refused);
             let grad = ViewMut::new(&mut grad_data, [ROWS * 3]).expect("valid");
             assert_eq!(bce.mean_with_grad(p, p, grad).err(), refused);
+            let grad = ViewMut::new(&mut grad_data, [ROWS * 3]).expect("valid");
+            let same = View::strided(&[1.5], 0, [ROWS * 3], [0]).expect("valid");
+            let first = Some(Error::ProbabilityOutOfRange { index: 0, value: 1.5 });
+            assert_eq!(bce.mean_with_grad(same, p, grad).err(), first);
             assert!(out_data.iter().chain(&grad_data).all(|&x| x == BEFORE));
             // Every second element, so that the inputs are not one slice.
             let mut memory: Vec<f32> = probabilities.iter().flat_map(|&p| [p, BEFORE]).collect();
