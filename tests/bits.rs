@@ -148,3 +148,14 @@ fn portable_backends() {
     assert_eq!((Backend::INTEGER.isa(), Backend::INTEGER.to_string()), (Isa::Integer, "integer".into()));
     assert_eq!(format!("{:?}", Backend::SCALAR), "scalar (portable)");
 }
+
+/// The widest set of instructions is detected, in the fused arithmetic where it has that.
+#[test]
+fn detected_backend() {
+    assert_eq!(Backend::available().last(), Some(Backend::detect()));
+    for backend in backends::all().filter(|backend| matches!(backend.isa(), Isa::Avx2 | Isa::Avx512)) {
+        let arithmetics = backends::all().filter(|other| other.isa() == backend.isa());
+        assert!(arithmetics.map(Backend::is_fused).eq([false, true]), "{backend}");
+    }
+    assert!(backends::all().all(|backend| backend.to_string().contains("fused") == backend.is_fused()));
+}

@@ -89,6 +89,11 @@ fn too_large() {
     assert_eq!(View::new(&[0.0; 4], [usize::MAX, 2]).err(), Some(Error::TooLarge));
     assert_eq!(View::strided(&[0.0], 0, [usize::MAX, 2], [0, 0]).err(), Some(Error::TooLarge));
     assert_eq!(view(&[0.0], [1]).broadcast_to([usize::MAX, usize::MAX]).err(), Some(Error::TooLarge));
+    // With a 0 it fits, on either side of what overflows.
+    for shape in [[usize::MAX, 2, 0], [0, 2, usize::MAX]] {
+        assert!(View::<f32, 3>::new(&[], shape).is_ok());
+        assert!(View::<f32, 3>::strided(&[], 0, shape, [1; 3]).is_ok());
+    }
     // The rows of an empty view may be too many to count.
     let hostile = View::strided(&[0.0], 0, [usize::MAX, 0, 4], [0, 0, 0]).expect("an empty view");
     let targets = View::strided(&[0_u8], 0, [usize::MAX, 1], [0, 0]).expect("a view that repeats");
@@ -174,7 +179,10 @@ fn target_out_of_range() {
         refused::<2>(error(-100), |out| loss.no_ignore_index().none(logits, view(&[0, -100], [2]), out));
         refused::<2>(error(-100), |out| loss.ignore_index(7).none(logits, view(&[7, -100], [2]), out));
         refused::<2>(error(156), |out| loss.none(logits, view(&[0_u8, 156], [2]), out));
-        refused::<2>(error(3), |out| NllLoss::new().on(backend).none(logits, view(&[0, 3], [2]), out));
+        let nll = NllLoss::new().on(backend);
+        refused::<2>(error(3), |out| nll.none(logits, view(&[0, 3], [2]), out));
+        refused::<2>(error(-100), |out| nll.no_ignore_index().none(logits, view(&[0, -100], [2]), out));
+        refused::<2>(error(-100), |out| nll.ignore_index(7).none(logits, view(&[7, -100], [2]), out));
         assert_eq!(loss.mean(logits, view(&[0, 3], [2])).err(), Some(error(3)));
         // The first of several, in any number of rows.
         let many = [0.0; 3000];

@@ -114,6 +114,17 @@ fn reductions_of_special_values() {
     }
 }
 
+/// Which zero comes first must not tell.
+#[test]
+fn the_largest_zero_is_positive() {
+    for backend in backends::with_integers() {
+        for zeros in [&[-0.0][..], &[-0.0, 0.0], &[0.0, -0.0], &[-0.0; 40]] {
+            let max = Reduction::RowMax.run(backend, &Array::new(&[zeros.len()], zeros.to_vec()), CONTIGUOUS);
+            assert_eq!(max.to_bits(), 0, "{backend}: {zeros:?}");
+        }
+    }
+}
+
 fn assert_reductions(row: &[f32]) {
     let x = Array::new(&[row.len()], row.to_vec());
     for backend in backends::with_integers() {
@@ -144,7 +155,7 @@ fn results_beyond_the_caches() {
 fn detected_backend() {
     use losslanes::{Backend, View, ViewMut};
 
-    const NUMBERS: [f32; 3] = [1.0, -2.0, 0.5];
+    const NUMBERS: [f32; 3] = [1.25, -2.0, 0.5];
     let x = View::new(&NUMBERS, [3]).expect("a view");
     let on = kernels::on(Backend::detect());
     assert_eq!(kernels::row_max(x).to_bits(), on.row_max(x).to_bits());

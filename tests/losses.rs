@@ -15,7 +15,7 @@ use common::{
     random::Random,
     reference::Reference,
 };
-use losslanes::{BceLoss, BceWithLogitsLoss, CrossEntropyLoss, NllLoss};
+use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, NllLoss};
 
 const SMOOTHINGS: [f32; 3] = [0.0, 0.1, 1.0];
 
@@ -167,4 +167,18 @@ fn defaults() {
     assert_eq!(format!("{:?}", NllLoss::default()), format!("{:?}", NllLoss::new()));
     assert_eq!(format!("{:?}", BceLoss::<2>::default()), format!("{:?}", BceLoss::<2>::new()));
     assert_eq!(format!("{:?}", BceWithLogitsLoss::<2>::default()), format!("{:?}", BceWithLogitsLoss::<2>::new()));
+}
+
+/// The bits of a negative log-likelihood do not tell the backends apart.
+#[test]
+fn chosen_backends() {
+    for backend in [Backend::SCALAR, Backend::INTEGER] {
+        let losses = [
+            format!("{:?}", CrossEntropyLoss::new().on(backend)),
+            format!("{:?}", NllLoss::new().on(backend)),
+            format!("{:?}", BceLoss::<2>::new().on(backend)),
+            format!("{:?}", BceWithLogitsLoss::<2>::new().on(backend)),
+        ];
+        assert!(losses.iter().all(|loss| loss.contains(&backend.to_string())), "{losses:?}");
+    }
 }

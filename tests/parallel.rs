@@ -12,7 +12,7 @@ use common::{
     layouts::{CONTIGUOUS, PLACEMENTS, Placement},
     random::Random,
 };
-use losslanes::{Backend, BceLoss, CrossEntropyLoss, Error, NllLoss, View, ViewMut};
+use losslanes::{Backend, BceLoss, CrossEntropyLoss, Error, Isa, NllLoss, View, ViewMut};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
@@ -71,6 +71,16 @@ fn binary_losses() {
             assert_same_bits(&pools, &binary(&mut random, loss, &shape, false, false));
             assert_same_bits(&pools, &binary(&mut random, loss, &shape, true, true));
         }
+    }
+}
+
+#[test]
+fn parallel_backends() {
+    for backend in backends::with_integers() {
+        let parallel = backend.parallel();
+        assert_eq!((backend.is_parallel(), parallel.is_parallel()), (false, true));
+        assert_eq!(parallel.to_string(), format!("{backend}, parallel"));
+        assert!(parallel.portable().is_parallel() || backend.isa() == Isa::Integer);
     }
 }
 
@@ -174,6 +184,10 @@ fn errors() {
             assert_eq!(bce.mean(p, p).err(), refused);
             let grad = ViewMut::new(&mut grad_data, [ROWS * 3]).expect("valid");
             assert_eq!(bce.mean_with_grad(p, p, grad).err(), refused);
+            let grad = ViewMut::new(&mut grad_data, [ROWS * 3]).expect("valid");
+            let same = View::strided(&[1.5], 0, [ROWS * 3], [0]).expect("valid");
+            let first = Some(Error::ProbabilityOutOfRange { index: 0, value: 1.5 });
+            assert_eq!(bce.mean_with_grad(same, p, grad).err(), first);
             assert!(out_data.iter().chain(&grad_data).all(|&x| x == BEFORE));
             // Every second element, so that the inputs are not one slice.
             let mut memory: Vec<f32> = probabilities.iter().flat_map(|&p| [p, BEFORE]).collect();

@@ -312,3 +312,27 @@ fn rows_that_rise() {
         }
     }
 }
+
+/// The same with a weighted sum, which moves along with the maximum: each tile is above the one before.
+#[test]
+fn weighted_rows_that_rise() {
+    const CLASSES: usize = size(2600);
+    let mut random = Random::new(62);
+    for rise in [1.0, 5.0, 90.0] {
+        let shape = [3, CLASSES];
+        let logits = Array::from_fn(&shape, |at| {
+            let tile = u8::try_from(at % CLASSES / 1024).expect("a few");
+            random.uniform(-5.0, 0.0) + rise * f32::from(tile)
+        });
+        let labels = [0, CLASSES / 2, CLASSES - 1].map(|class| i64::try_from(class).expect("a class"));
+        let labels = Target::Classes(Array::new(&[3], labels.to_vec()));
+        let shares = Target::Probabilities(Array::from_fn(&shape, |_| random.uniform(0.0, 1e-3)));
+        let weight = random.uniforms(CLASSES, 0.25, 2.0);
+        for (target, class_weight) in
+            [(&labels, None), (&labels, Some(&weight)), (&shares, None), (&shares, Some(&weight))]
+        {
+            let case = Case::plain(Loss::CrossEntropy, logits.clone(), target.clone());
+            Case { smoothing: 0.1, class_weight: class_weight.cloned(), ..case }.assert_close(check::LOSS);
+        }
+    }
+}
