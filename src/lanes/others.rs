@@ -60,9 +60,10 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
     while start < classes {
         let len = TILE.min(classes - start);
         rows.enter(o, start, len);
-        let (mut fits, mut first) = (o.lt(nothing, reference), len.min(HEAD));
+        let (mut fits, mut whole) = (o.lt(nothing, reference), false);
         loop {
             if !o.all(fits) {
+                let first = if whole { len } else { len.min(HEAD) };
                 let raised = o.select(fits, reference, rows.max(o, first));
                 if start > 0 {
                     // Without a reference there is no sum.
@@ -72,13 +73,13 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
                 reference = raised;
             }
             let tile = rows.sum(o, reference);
-            // Relative to the maximum of the whole tile, exponentials are 1 at most, or NaN.
+            // What does not fit relative to the maximum of the whole tile is NaN.
             fits = tile.fits(o, reference);
-            if first == len || o.all(fits) {
+            if whole || o.all(fits) {
                 sum = o.add(sum, tile.sum);
                 break;
             }
-            first = len;
+            whole = true;
         }
         start += len;
     }
@@ -221,15 +222,11 @@ impl<R, const SHORT: bool> ByLanes<'_, R, SHORT> {
             return o.mul_add(p, scale_but(o, target, scale), sum);
         }
         let added = o.mul_add(p, scale, sum);
-        match target {
-            Some(target) => {
-                *joined = o.int_or(*joined, o.bits(o.select(target, zero, t)));
-                o.select(target, sum, added)
-            }
-            None => {
-                *joined = o.int_or(*joined, o.bits(t));
-                added
-            }
-        }
+        let Some(target) = target else {
+            *joined = o.int_or(*joined, o.bits(t));
+            return added;
+        };
+        *joined = o.int_or(*joined, o.bits(o.select(target, zero, t)));
+        o.select(target, sum, added)
     }
 }
