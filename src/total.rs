@@ -88,9 +88,9 @@ impl Compensated {
         Self { sum, lost: (self.lost + other.lost) + lost }
     }
 
-    /// The rounded value. Where the sum is infinite or NaN, what it lost means nothing.
+    /// The rounded value. Where the sum is infinite or NaN, or a step on the way was, what it lost means nothing.
     #[inline(always)]
     pub(crate) fn value(self) -> f32 {
-        if self.sum.is_finite() { self.sum + self.lost } else { self.sum }
+        if self.sum.is_finite() && !self.lost.is_nan() { self.sum + self.lost } else { self.sum }
     }
 }

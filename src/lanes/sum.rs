@@ -134,10 +134,10 @@ impl<F: Copy> LaneSums<F> {
         Self { sum: o.select(mask, self.sum, other.sum), lost: o.select(mask, self.lost, other.lost) }
     }
 
-    /// Lane by lane, the sums of both.
+    /// Lane by lane, the sums of both; the later one first, as in [`by_lanes`]: where a step overflows, the order shows.
     #[inline(always)]
     pub(crate) fn merge<S: Simd<F = F>>(self, s: S, other: Self) -> Self {
-        let (sum, lost) = two_sum(s, self.sum, other.sum);
+        let (sum, lost) = two_sum(s, other.sum, self.sum);
         Self { sum, lost: s.add(s.add(self.lost, other.lost), lost) }
     }
 
@@ -152,8 +152,8 @@ impl<F: Copy> LaneSums<F> {
             let (low_lost, high_lost) = losts.as_mut().split_at_mut_checked(width).unwrap_or_default();
             let (high, high_lost) = (high.iter_mut().take(width), high_lost.iter_mut().take(width));
             for ((sum, other), (lost, other_lost)) in low.iter_mut().zip(high).zip(low_lost.iter_mut().zip(high_lost)) {
-                let both = Compensated { sum: *sum, lost: *lost };
-                Compensated { sum: *sum, lost: *lost } = both.merge(Compensated { sum: *other, lost: *other_lost });
+                let later = Compensated { sum: *other, lost: *other_lost };
+                Compensated { sum: *sum, lost: *lost } = later.merge(Compensated { sum: *sum, lost: *lost });
             }
         }
         let first = |lanes: &[f32]| lanes.first().copied().unwrap_or_default();
