@@ -91,6 +91,7 @@ impl Compensated {
     /// The rounded value. Where the sum is infinite or NaN, or a step on the way was, what it lost means nothing.
     #[inline(always)]
     pub(crate) fn value(self) -> f32 {
-        if self.sum.is_finite() && !self.lost.is_nan() { self.sum + self.lost } else { self.sum }
+        let value = self.sum + self.lost;
+        if value.is_nan() { self.sum } else { value }
     }
 }
