@@ -6,7 +6,7 @@ use super::{
     gradient::{TargetGradients, coefficients, of_target, write_zeros},
     grid::{Grid, Run},
     map::RowMap,
-    partition::{ByTarget, Form, Layout, Partition, RowKernel, Rows, TARGET, Weighted, run_rows},
+    partition::{ByTarget, Form, Layout, Partition, RowKernel, Rows, TARGET, Weighted, run_any_rows, run_rows},
     pass::Pass,
     sum::{Items, total},
 };
@@ -256,7 +256,8 @@ impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassKernel<'_, 
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        run_rows(s, self.rows.way(), self)
+        let way = self.rows.way();
+        if SMOOTHING { run_any_rows(s, way, self) } else { run_rows(s, way, self) }
     }
 }
 
@@ -264,22 +265,22 @@ impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassKernel<'
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output {
+    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> Self::Output {
         if SMOOTHING {
-            self.total(s, OfPartition::<L, P::Cross, Weighted>::new())
+            self.total(s, OfPartition::<_, P::Cross, Weighted>::new(layout))
         } else {
-            self.total(s, OfPartition::<L, P::Plain, ByTarget>::new())
+            self.total(s, OfPartition::<_, P::Plain, ByTarget>::new(layout))
         }
     }
 }
 
 /// The cross entropy of a target class, from the partition of its row.
-struct OfPartition<L, M, F>(L, PhantomData<(M, F)>);
+struct OfPartition<'l, L, M, F>(&'l mut L, PhantomData<(M, F)>);
 
-impl<L: Layout, M: RowMap, F: Form> OfPartition<L, M, F> {
+impl<'l, L: Layout, M: RowMap, F: Form> OfPartition<'l, L, M, F> {
     #[inline(always)]
-    fn new() -> Self {
-        Self(L::new(), PhantomData)
+    fn new(layout: &'l mut L) -> Self {
+        Self(layout, PhantomData)
     }
 
     #[inline(always)]
@@ -326,7 +327,7 @@ impl<L: Layout, M: RowMap, F: Form> OfPartition<L, M, F> {
     }
 }
 
-impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<L, M, F> {
+impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<'_, L, M, F> {
     #[inline(always)]
     fn one<S: Simd, P: Pass, const K: usize>(
         &mut self,

@@ -19,12 +19,14 @@ pub(crate) struct Columns {
     end: usize,
 }
 
-impl Layout for Columns {
+impl Default for Columns {
     #[inline(always)]
-    fn new() -> Self {
+    fn default() -> Self {
         Self { panel: Panel::new(), start: 0, end: 0 }
     }
+}
 
+impl Layout for Columns {
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,

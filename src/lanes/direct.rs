@@ -19,11 +19,6 @@ pub(crate) struct Direct;
 
 impl Layout for Direct {
     #[inline(always)]
-    fn new() -> Self {
-        Self
-    }
-
-    #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
         s: S,

@@ -22,14 +22,16 @@ pub(crate) struct Packed {
 
 const _: () = assert!(SHORT * WIDTH <= BLOCKS, "all classes of the rows fit in the panel");
 
-impl Layout for Packed {
+impl Default for Packed {
     #[inline(always)]
-    fn new() -> Self {
+    fn default() -> Self {
         let mut panel = Panel::new();
         panel.step = WIDTH;
         Self { panel, rows: [0.0; SHORT * LANES + QUAD] }
     }
+}
 
+impl Layout for Packed {
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,

@@ -35,7 +35,7 @@ use super::{
     strided::Strided,
     sum::LaneSums,
 };
-use crate::simd::{Four, Group, Kernel, LANES, Ops, Simd};
+use crate::simd::{Four, Group, Kernel, LANES, Ops, Simd, Step};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -573,8 +573,6 @@ pub(crate) fn finite<S: Ops>(s: S, max: S::F) -> S::F {
 
 /// A way through the rows, with the memory that it needs.
 pub(crate) trait Layout {
-    fn new() -> Self;
-
     /// The partition of the rows `i .. i + count`, at most `N`; the other lanes hold nothing of meaning. With
     /// `labels`, one for each row or none at all, the logits of these classes. With a map
     /// of exponentials, [`Layout::write`] of these rows may follow. A single lane is at its row already: see [`Grid::load`].
@@ -686,7 +684,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, F: Form, const K: usize
 /// A kernel over rows, for any way through them.
 pub(crate) trait RowKernel {
     type Output;
-    fn run<S: Simd, L: Layout>(self, s: S) -> Self::Output;
+    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> Self::Output;
 }
 
 /// The ways through rows.
@@ -739,21 +737,37 @@ impl<const K: usize> Rows<'_, K> {
     }
 }
 
-/// Runs a kernel in one way through its rows; a single lane goes the direct way through all.
+/// Runs a kernel in one way through its rows; a single lane goes the direct way through all. Each way has a function of its
+/// own, so that none carries the others' registers and memory.
 #[inline(always)]
 pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::Output {
     if S::N == 1 {
-        return kernel.run::<S, Direct>(s);
+        return kernel.run(s, &mut Direct);
     }
     match way {
-        Way::Rows => s.vectorize(On::<_, Apart<ByRows>>::new(kernel)),
-        Way::Packed => s.vectorize(On::<_, Apart<Packed>>::new(kernel)),
-        Way::Columns => s.vectorize(On::<_, Apart<Columns>>::new(kernel)),
-        Way::Strided => s.vectorize(On::<_, Apart<Strided>>::new(kernel)),
+        Way::Rows => s.vectorize(On::<_, ByRows>::new(kernel)),
+        Way::Packed => s.vectorize(On::<_, Packed>::new(kernel)),
+        Way::Columns => s.vectorize(On::<_, Columns>::new(kernel)),
+        Way::Strided => s.vectorize(On::<_, Strided>::new(kernel)),
     }
 }
 
-/// A kernel in one way: a function of its own, so that none carries the others' registers and memory.
+/// The same in one function for all ways: a quarter of the code, where more happens for each class than for each row.
+#[inline(always)]
+pub(crate) fn run_any_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::Output {
+    if S::N == 1 {
+        return kernel.run(s, &mut Direct);
+    }
+    let mut layout = match way {
+        Way::Rows => AnyWay::Rows(Apart(ByRows)),
+        Way::Packed => AnyWay::Packed(Apart(Packed::default())),
+        Way::Columns => AnyWay::Columns(Apart(Columns::default())),
+        Way::Strided => AnyWay::Strided(Apart(Strided::default())),
+    };
+    kernel.run(s, &mut layout)
+}
+
+/// A kernel in one way.
 struct On<R, L>(R, PhantomData<L>);
 
 impl<R, L> On<R, L> {
@@ -763,12 +777,78 @@ impl<R, L> On<R, L> {
     }
 }
 
-impl<R: RowKernel, L: Layout> Kernel for On<R, L> {
+impl<R: RowKernel, L: Layout + Default> Kernel for On<R, L> {
     type Output = R::Output;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> R::Output {
-        self.0.run::<S, L>(s)
+        self.0.run(s, &mut Apart(L::default()))
+    }
+}
+
+/// One of the ways, whose steps are those of [`Apart`].
+#[expect(clippy::large_enum_variant, reason = "on the stack, never moved, and what is not used is not touched")]
+enum AnyWay {
+    Rows(Apart<ByRows>),
+    Packed(Apart<Packed>),
+    Columns(Apart<Columns>),
+    Strided(Apart<Strided>),
+}
+
+/// A method of whichever way it is.
+macro_rules! of_way {
+    ($self:ident, $way:ident => $call:expr) => {
+        match $self {
+            AnyWay::Rows($way) => $call,
+            AnyWay::Packed($way) => $call,
+            AnyWay::Columns($way) => $call,
+            AnyWay::Strided($way) => $call,
+        }
+    };
+}
+
+impl Layout for AnyWay {
+    #[inline(always)]
+    fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        memory: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        labels: &[usize],
+    ) -> Partition<S::F> {
+        of_way!(self, way => way.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels))
+    }
+
+    #[inline(always)]
+    fn four<S: Simd, M: RowMap, F: Form, const K: usize>(
+        &mut self,
+        s: S,
+        rows: &Rows<'_, K>,
+        memory: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        labels: &[usize],
+    ) -> Partition<[S::F; 4]> {
+        of_way!(self, way => way.four::<S, M, F, K>(s, rows, memory, run, i, labels))
+    }
+
+    #[inline(always)]
+    fn write_all<S: Simd, G: Group<S>, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        g: G,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        coefficients: &Coefficients<G::F>,
+        targets: Option<&TargetGradients<'_, G::F>>,
+    ) {
+        of_way!(self, way => way.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets));
     }
 }
 
@@ -777,11 +857,6 @@ impl<R: RowKernel, L: Layout> Kernel for On<R, L> {
 struct Apart<L>(L);
 
 impl<L: Layout> Layout for Apart<L> {
-    #[inline(always)]
-    fn new() -> Self {
-        Self(L::new())
-    }
-
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
@@ -816,22 +891,6 @@ impl<L: Layout> Layout for Apart<L> {
     }
 
     #[inline(always)]
-    fn write<S: Simd, M: RowMap, const K: usize>(
-        &mut self,
-        s: S,
-        rows: &Rows<'_, K>,
-        out: &mut Memory<'_>,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-        number: usize,
-        coefficients: &Coefficients<S::F>,
-        targets: Option<&TargetGradients<'_, S::F>>,
-    ) {
-        self.0.write::<S, M, K>(s, rows, out, run, i, count, number, coefficients, targets);
-    }
-
-    #[inline(always)]
     fn write_all<S: Simd, G: Group<S>, M: RowMap, const K: usize>(
         &mut self,
         s: S,
@@ -848,18 +907,6 @@ impl<L: Layout> Layout for Apart<L> {
             #[inline(always)]
             || self.0.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets),
         ));
-    }
-}
-
-/// A kernel without arguments.
-struct Step<F>(F);
-
-impl<T, F: FnMut() -> T> Kernel for Step<F> {
-    type Output = T;
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, _: S) -> T {
-        (self.0)()
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     gradient::{TargetGradient, coefficients},
     grid::Run,
     map::Coefficients,
-    partition::{ByLeader, Layout, Partition, RowKernel, Rows, Weighted, run_rows},
+    partition::{ByLeader, Layout, Partition, RowKernel, Rows, Weighted, run_any_rows},
     pass::{Backward, Pass},
     sum::{Items, total},
 };
@@ -26,7 +26,7 @@ impl<P: Pass, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, K> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Total {
-        run_rows(s, self.rows.way(), self)
+        run_any_rows(s, self.rows.way(), self)
     }
 }
 
@@ -34,9 +34,9 @@ impl<P: Pass, const K: usize> RowKernel for ProbabilityCrossEntropy<'_, P, K> {
     type Output = Total;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) -> Total {
+    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> Total {
         let Self { rows, out, pass } = self;
-        let mut items = ProbabilityItems { rows: &rows, out, pass, run: rows.grid.start(), layout: L::new() };
+        let mut items = ProbabilityItems { rows: &rows, out, pass, run: rows.grid.start(), layout };
         total(s, rows.grid.len, tile_rows(rows.classes), true, &mut items)
     }
 }
@@ -47,7 +47,7 @@ struct ProbabilityItems<'a, 'k, L, P, const K: usize> {
     out: Option<&'a mut [f32]>,
     pass: P,
     run: Run<K>,
-    layout: L,
+    layout: &'k mut L,
 }
 
 impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
@@ -126,7 +126,7 @@ impl<const K: usize> Kernel for ProbabilityGradient<'_, K> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        run_rows(s, self.rows.way(), self);
+        run_any_rows(s, self.rows.way(), self);
     }
 }
 
@@ -134,9 +134,9 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) {
+    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) {
         let Self { rows, backward: Backward { rows: mut memory, upstream } } = self;
-        let (mut layout, mut run) = (L::new(), rows.grid.start());
+        let mut run = rows.grid.start();
         for i in (0..rows.grid.len).step_by(S::N) {
             let count = S::N.min(rows.grid.len - i);
             rows.grid.seek(&mut run, i);

@@ -18,14 +18,10 @@ use crate::simd::{Four, Group, LANES, Ops, Simd};
 const SIDE_BY_SIDE: usize = others::HEAD;
 
 /// Long rows of contiguous classes.
+#[derive(Default)]
 pub(crate) struct ByRows;
 
 impl Layout for ByRows {
-    #[inline(always)]
-    fn new() -> Self {
-        Self
-    }
-
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,

@@ -59,11 +59,10 @@ impl<M: OfPartition> RowKernel for Write<'_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) {
+    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) {
         let rows = self.0.rows();
         let Softmax { input, out, strides, .. } = self.0;
         let mut out = Memory { input, data: out, array: OUT, stride: strides[1] };
-        let mut layout = L::new();
         let mut run = rows.grid.start();
         let mut i = 0;
         while i < rows.grid.len {
@@ -244,11 +243,11 @@ impl RowKernel for LogSumExp<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S) -> f32 {
+    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> f32 {
         let Self { rows, x } = self;
         let mut run = rows.grid.start();
         let mut memory = Memory::read_only(x);
-        let partition = L::new().partition::<S, Unmapped, ByLeader, 1>(s, &rows, &mut memory, &mut run, 0, 1, &[]);
+        let partition = layout.partition::<S, Unmapped, ByLeader, 1>(s, &rows, &mut memory, &mut run, 0, 1, &[]);
         let first = |x: S::F| s.to_lanes(x).as_ref().first().copied();
         match (first(partition.max), first(partition.others)) {
             // One value for the whole row.

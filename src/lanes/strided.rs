@@ -15,12 +15,14 @@ pub(crate) struct Strided {
     tile: [f32; TILE],
 }
 
-impl Layout for Strided {
+impl Default for Strided {
     #[inline(always)]
-    fn new() -> Self {
+    fn default() -> Self {
         Self { tile: [0.0; TILE] }
     }
+}
 
+impl Layout for Strided {
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,

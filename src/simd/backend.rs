@@ -12,6 +12,19 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// A kernel from a closure, which must be `#[inline(always)]`, for a part that is to be a function of its own. Not of an
+/// `FnOnce`, which is called through a function without the backend's instructions.
+pub(crate) struct Step<F>(pub(crate) F);
+
+impl<T, F: FnMut() -> T> Kernel for Step<F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, _: S) -> T {
+        (self.0)()
+    }
+}
+
 /// A kernel of which this crate has the compiled code. Without this, each crate that calls it would compile all of its
 /// backends again, for every rank and label type.
 pub(crate) trait Compiled: Kernel {

@@ -27,7 +27,7 @@ mod wide;
 use core::marker::PhantomData;
 
 pub use backend::{Backend, Isa};
-pub(crate) use backend::{Compiled, Kernel, SIMD};
+pub(crate) use backend::{Compiled, Kernel, SIMD, Step};
 pub(crate) use four::Four;
 pub(crate) use scalar::{INTEGERS, SCALAR, Scalar, order};
 
