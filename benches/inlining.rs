@@ -1,4 +1,4 @@
-//! Fails when an intrinsic is left out of line: `cargo bench --bench inlining`.
+//! Fails when an intrinsic is left out of line: `cargo bench --bench inlining --profile release`.
 //!
 //! A function that misses its `#[inline(always)]` is compiled without the instructions of its backend. The intrinsics in
 //! it, which have them, cannot be inlined there: each addition becomes a call, and a loop takes ten to a hundred times as

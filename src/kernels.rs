@@ -459,8 +459,8 @@ impl Kernels {
             return Ok(());
         }
         let mut axes = Axes::<D, 2>::NONE;
-        axes.set_first(&from.without(axis));
-        axes.set(softmax::OUT, &layout.without(axis));
+        axes.set_first_without(axis, &from);
+        axes.set_without(axis, softmax::OUT, &layout);
         let grid = axes.merge(D - 1).ok_or(Error::TooLarge)?;
         let input = input.map(|x| x.data());
         self.backend.run(softmax::Softmax { grid, classes, strides: [stride, out_stride], input, out: data, log });

@@ -241,20 +241,6 @@ impl<const D: usize> Layout<D> {
         Ok(())
     }
 
-    /// Without one axis, whose index is 0. What follows it moves up; the last axis is left over.
-    #[inline]
-    pub(crate) fn without(&self, axis: usize) -> Self {
-        #[inline]
-        fn without<T: Copy, const D: usize>(x: [T; D], axis: usize) -> [T; D] {
-            let mut rest = x;
-            for (to, next) in rest.iter_mut().zip(x.into_iter().skip(1)).skip(axis) {
-                *to = next;
-            }
-            rest
-        }
-        Self { offset: self.offset, shape: without(self.shape, axis), strides: without(self.strides, axis) }
-    }
-
     fn broadcast_to<const E: usize>(&self, shape: [usize; E]) -> Result<Layout<E>, Error> {
         let argument = Argument::View;
         let Some(added) = E.checked_sub(D) else {

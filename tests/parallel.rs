@@ -12,7 +12,7 @@ use common::{
     layouts::{CONTIGUOUS, PLACEMENTS, Placement},
     random::Random,
 };
-use losslanes::{Backend, BceLoss, CrossEntropyLoss, Error, Isa, NllLoss, View, ViewMut};
+use losslanes::{Backend, BceLoss, CrossEntropyLoss, Error, NllLoss, View, ViewMut};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
@@ -80,7 +80,7 @@ fn parallel_backends() {
         let parallel = backend.parallel();
         assert_eq!((backend.is_parallel(), parallel.is_parallel()), (false, true));
         assert_eq!(parallel.to_string(), format!("{backend}, parallel"));
-        assert!(parallel.portable().is_parallel() || backend.isa() == Isa::Integer);
+        assert_eq!(parallel.portable(), backend.portable().parallel());
     }
 }
 

@@ -58,10 +58,28 @@ impl<const D: usize, const K: usize> Axes<D, K> {
     /// Takes in array 0, whose shape is that of all.
     #[inline]
     pub(crate) fn set_first(&mut self, layout: &Layout<D>) {
-        for (axis, &len) in self.all.iter_mut().zip(&layout.shape) {
+        self.set_lengths(layout.shape.into_iter());
+        self.set(0, layout);
+    }
+
+    /// Takes in array 0 with the index 0 on one axis, which goes.
+    #[inline]
+    pub(crate) fn set_first_without(&mut self, axis: usize, layout: &Layout<D>) {
+        self.set_lengths(without(axis, &layout.shape));
+        self.set_without(axis, 0, layout);
+    }
+
+    /// The same for array `k`.
+    #[inline]
+    pub(crate) fn set_without(&mut self, axis: usize, k: usize, layout: &Layout<D>) {
+        self.set_strides(k, layout.offset, without(axis, &layout.strides));
+    }
+
+    #[inline]
+    fn set_lengths(&mut self, lengths: impl Iterator<Item = usize>) {
+        for (axis, len) in self.all.iter_mut().zip(lengths) {
             axis.len = len;
         }
-        self.set(0, layout);
     }
 
     /// Takes in an array, which may have fewer axes.
@@ -72,7 +90,7 @@ impl<const D: usize, const K: usize> Axes<D, K> {
 
     /// Takes in an array that starts at `offset`.
     #[inline]
-    pub(crate) fn set_strides(&mut self, k: usize, offset: usize, strides: impl Iterator<Item = isize>) {
+    fn set_strides(&mut self, k: usize, offset: usize, strides: impl Iterator<Item = isize>) {
         for (axis, stride) in self.all.iter_mut().zip(strides) {
             if let Some(step) = axis.steps.get_mut(k) {
                 *step = stride;
@@ -121,6 +139,12 @@ impl<const D: usize, const K: usize> Axes<D, K> {
             len,
         })
     }
+}
+
+/// What there is for each axis, but for one.
+#[inline]
+fn without<T: Copy + Default, const D: usize>(axis: usize, all: &[T; D]) -> impl Iterator<Item = T> {
+    (0..D.saturating_sub(1)).map(move |i| all.get(i + usize::from(i >= axis)).copied().unwrap_or_default())
 }
 
 impl<const K: usize> Grid<'_, K> {

@@ -61,21 +61,14 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
     /// As [`Axes::NONE`].
     pub(crate) const NONE: Self = Self { axes: Axes::NONE, classes: 0, stride: 0, target_stride: 0 };
 
-    /// What belongs to the axes of the rows, of what there is for each axis.
-    fn of_rows<T: Copy + Default>(all: &[T; D]) -> impl Iterator<Item = T> {
-        (0..Self::RANK).map(|axis| all.get(axis + usize::from(axis >= Self::CLASSES)).copied().unwrap_or_default())
-    }
-
     /// Takes in the input.
     pub(crate) fn set_input(&mut self, input: &Layout<D>) -> Result<(), Error> {
         let Some(&classes) = input.shape.get(Self::CLASSES) else {
             return Err(Error::RankMismatch { argument: Argument::Input, rank: D, expected: 1 });
         };
         self.classes = classes;
-        for (axis, len) in self.axes.all.iter_mut().zip(Self::of_rows(&input.shape)) {
-            axis.len = len;
-        }
-        self.stride = self.set_rows(0, input);
+        self.axes.set_first_without(Self::CLASSES, input);
+        self.stride = Self::class_stride(input);
         Ok(())
     }
 
@@ -129,7 +122,11 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
 
     /// Takes in an array of the input's shape, and returns the distance of its neighbouring classes.
     fn set_rows(&mut self, array: usize, layout: &Layout<D>) -> isize {
-        self.axes.set_strides(array, layout.offset, Self::of_rows(&layout.strides));
+        self.axes.set_without(Self::CLASSES, array, layout);
+        Self::class_stride(layout)
+    }
+
+    fn class_stride(layout: &Layout<D>) -> isize {
         layout.strides.get(Self::CLASSES).copied().unwrap_or(0)
     }
 }

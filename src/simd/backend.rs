@@ -143,10 +143,11 @@ impl Backend {
     #[inline]
     #[must_use]
     pub const fn portable(self) -> Self {
-        match self.isa {
-            Isa::Integer => Self::SCALAR,
-            _ => Self { fused: false, ..self },
-        }
+        let isa = match self.isa {
+            Isa::Integer => Isa::Scalar,
+            isa => isa,
+        };
+        Self { isa, fused: false, ..self }
     }
 
     /// The same on several threads: those of the pool that the caller is in, or else of rayon's global one. Only with the
