@@ -142,12 +142,12 @@ impl Backend {
     /// The same instructions in the portable arithmetic, which gives the same bits on every CPU.
     #[inline]
     #[must_use]
-    pub const fn portable(self) -> Self {
-        let isa = match self.isa {
-            Isa::Integer => Isa::Scalar,
-            isa => isa,
-        };
-        Self { isa, fused: false, ..self }
+    pub const fn portable(mut self) -> Self {
+        if matches!(self.isa, Isa::Integer) {
+            self.isa = Isa::Scalar;
+        }
+        self.fused = false;
+        self
     }
 
     /// The same on several threads: those of the pool that the caller is in, or else of rayon's global one. Only with the
