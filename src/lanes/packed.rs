@@ -25,6 +25,8 @@ pub(crate) struct Packed {
 const TARGETS: usize = SHORT_WITH_TARGETS * WIDTH;
 
 const _: () = assert!(SHORT * WIDTH <= BLOCKS, "all classes of the rows fit in the panel");
+const _: () =
+    assert!(SHORT.is_multiple_of(QUAD) && SHORT_WITH_TARGETS.is_multiple_of(QUAD), "as does the last transposition");
 
 impl Default for Packed {
     #[inline(always)]

@@ -2,7 +2,8 @@
 
 use super::{
     backward::{Gradient, Of, element_gradients},
-    binary::{Arguments, element_losses},
+    binary::Arguments,
+    forward::element_losses,
     shape::check,
 };
 use crate::{Backend, Error, Total, View, ViewMut, error::Argument, lanes::elements};

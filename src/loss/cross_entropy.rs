@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use super::{
     Target,
     backward::{Gradient, Of, inverse, row_gradients},
+    forward::row_losses,
     shape::{RowAxes, backward, check_weight},
     target::Targets,
 };
@@ -144,63 +145,11 @@ impl<'a> CrossEntropyLoss<'a> {
         Self { backend: Some(backend), ..self }
     }
 
-    /// The loss of each row, into `out`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RankMismatch`] and [`Error::ShapeMismatch`] for arguments that do not fit the table above,
-    /// [`Error::WeightLength`], [`Error::LabelSmoothingOutOfRange`], [`Error::IgnoreIndexWithProbabilities`],
-    /// [`Error::TargetOutOfRange`] for a class index that is neither a class nor ignored. `out` is as it was then.
-    #[inline]
-    pub fn none<T: Target, const D: usize, const E: usize, const R: usize>(
-        self,
-        logits: View<'_, f32, D>,
-        target: View<'_, T, E>,
-        out: ViewMut<'_, f32, R>,
-    ) -> Result<(), Error> {
-        self.run(logits, target, Some(out)).map(drop)
-    }
-
-    /// The sum of the losses.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn sum<T: Target, const D: usize, const E: usize>(
-        self,
-        logits: View<'_, f32, D>,
-        target: View<'_, T, E>,
-    ) -> Result<f32, Error> {
-        self.total(logits, target).map(Total::sum)
-    }
-
-    /// The mean of the losses; its denominator is that of the definition above.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn mean<T: Target, const D: usize, const E: usize>(
-        self,
-        logits: View<'_, f32, D>,
-        target: View<'_, T, E>,
-    ) -> Result<f32, Error> {
-        self.total(logits, target).map(Total::mean)
-    }
-
-    /// The sum with its denominator, to be merged with others.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn total<T: Target, const D: usize, const E: usize>(
-        self,
-        logits: View<'_, f32, D>,
-        target: View<'_, T, E>,
-    ) -> Result<Total, Error> {
-        self.run::<T, D, E, 0>(logits, target, None)
+    row_losses! {
+        Target:
+        /// [`Error::RankMismatch`] and [`Error::ShapeMismatch`] for arguments that do not fit the table above,
+        /// [`Error::WeightLength`], [`Error::LabelSmoothingOutOfRange`], [`Error::IgnoreIndexWithProbabilities`],
+        /// [`Error::TargetOutOfRange`] for a class index that is neither a class nor ignored. `out` is as it was then.
     }
 
     row_gradients!(Target);

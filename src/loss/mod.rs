@@ -5,6 +5,7 @@ mod bce;
 mod bce_with_logits;
 mod binary;
 mod cross_entropy;
+mod forward;
 mod nll;
 pub(crate) mod shape;
 mod target;

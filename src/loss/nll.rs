@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use super::{
     ClassIndex,
     backward::{Gradient, Of, inverse, row_gradients},
+    forward::row_losses,
     shape::{RowAxes, backward, check_weight},
     target::Targets,
 };
@@ -90,62 +91,11 @@ impl<'a> NllLoss<'a> {
         Self { backend: Some(backend), ..self }
     }
 
-    /// The loss of each row, into `out`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::RankMismatch`] and [`Error::ShapeMismatch`] for arguments that do not fit,
-    /// [`Error::WeightLength`], [`Error::TargetOutOfRange`] for a class index that is neither a class nor ignored. `out` is as it was then.
-    #[inline]
-    pub fn none<T: ClassIndex, const D: usize, const E: usize, const R: usize>(
-        self,
-        input: View<'_, f32, D>,
-        target: View<'_, T, E>,
-        out: ViewMut<'_, f32, R>,
-    ) -> Result<(), Error> {
-        self.run(input, target, Some(out)).map(drop)
-    }
-
-    /// The sum of the losses.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn sum<T: ClassIndex, const D: usize, const E: usize>(
-        self,
-        input: View<'_, f32, D>,
-        target: View<'_, T, E>,
-    ) -> Result<f32, Error> {
-        self.total(input, target).map(Total::sum)
-    }
-
-    /// The mean of the losses; its denominator is that of the definition above.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn mean<T: ClassIndex, const D: usize, const E: usize>(
-        self,
-        input: View<'_, f32, D>,
-        target: View<'_, T, E>,
-    ) -> Result<f32, Error> {
-        self.total(input, target).map(Total::mean)
-    }
-
-    /// The sum with its denominator, to be merged with others.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::none`].
-    #[inline]
-    pub fn total<T: ClassIndex, const D: usize, const E: usize>(
-        self,
-        input: View<'_, f32, D>,
-        target: View<'_, T, E>,
-    ) -> Result<Total, Error> {
-        self.run::<T, D, E, 0>(input, target, None)
+    row_losses! {
+        ClassIndex:
+        /// [`Error::RankMismatch`] and [`Error::ShapeMismatch`] for arguments that do not fit,
+        /// [`Error::WeightLength`], [`Error::TargetOutOfRange`] for a class index that is neither a class nor ignored. `out`
+        /// is as it was then.
     }
 
     row_gradients!(ClassIndex);
