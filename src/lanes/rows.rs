@@ -136,8 +136,8 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
             || rows.pick(s, x, run, i, labels),
         );
     }
-    // The exponentials may take the place of the logits, of which a copy is read then.
-    let mut copy = memory.input.is_none().then_some([0.0; TILE]);
+    // The exponentials may take the place of the logits, of which a copy is read then. Otherwise its memory is not to be cleared.
+    let mut copy = if memory.input.is_none() { Some([0.0; TILE]) } else { None };
     let logit = if F::TARGET { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
     let Memory { input, data, array, .. } = memory;
     let sum = each_target(
