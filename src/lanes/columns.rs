@@ -22,7 +22,7 @@ pub(crate) struct Columns {
 impl Default for Columns {
     #[inline(always)]
     fn default() -> Self {
-        Self { panel: Panel::new(1), start: 0, end: 0 }
+        Self { panel: Panel::new(), start: 0, end: 0 }
     }
 }
 
@@ -42,8 +42,7 @@ impl Layout for Columns {
             return Direct.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
-        self.panel.partition::<S, S, M, F, K>(s, s, first, rows, coefficient, labels)
+        self.panel.partition::<S, S, M, F, K>(s, s, first, rows, run, i, count, labels)
     }
 
     #[inline(always)]
@@ -60,8 +59,7 @@ impl Layout for Columns {
             return four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, run, i, S::N);
-        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, coefficient, labels)
+        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, run, i, S::N, labels)
     }
 
     #[inline(always)]

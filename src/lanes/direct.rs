@@ -309,6 +309,10 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
     always(
         #[inline(always)]
         move |class: usize, d| {
+            let weight = match rows.cross.weight {
+                Some(weight) => g.splat(weight.get(class).copied().unwrap_or(0.0)),
+                None => g.splat(1.0),
+            };
             let target = match &rows.cross.target {
                 Some(target) => {
                     let shift = target.stride.wrapping_mul(class.cast_signed());
@@ -322,7 +326,7 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
                 }
                 None => None,
             };
-            rows.cross.of_class(g, class, target, d)
+            rows.cross.coefficient(g, weight, target, d)
         },
     )
 }

@@ -1,11 +1,12 @@
 //! Short rows of contiguous classes: transposed, so that each takes a lane.
 
 use super::{
+    direct::coefficient_of,
     gradient::TargetGradients,
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Form, Layout, Partition, Rows, SHORT, SHORT_WITH_TARGETS, TARGET, always},
+    partition::{Form, Layout, Partition, Rows, SHORT},
 };
 use crate::simd::{Four, Group, LANES, Simd};
 
@@ -15,23 +16,18 @@ const QUAD: usize = 4;
 /// Short rows, packed for each call.
 pub(crate) struct Packed {
     panel: Panel,
-    /// The targets that are probabilities, if they are.
-    targets: Option<Panel<TARGETS>>,
     /// Some rows of results, one after the other, with room for what the last transposition writes behind them.
     rows: [f32; SHORT * LANES + QUAD],
 }
 
-/// Blocks of a panel of targets.
-const TARGETS: usize = SHORT_WITH_TARGETS * WIDTH;
-
 const _: () = assert!(SHORT * WIDTH <= BLOCKS, "all classes of the rows fit in the panel");
-const _: () =
-    assert!(SHORT.is_multiple_of(QUAD) && SHORT_WITH_TARGETS.is_multiple_of(QUAD), "as does the last transposition");
 
 impl Default for Packed {
     #[inline(always)]
     fn default() -> Self {
-        Self { panel: Panel::new(WIDTH), targets: None, rows: [0.0; SHORT * LANES + QUAD] }
+        let mut panel = Panel::new();
+        panel.step = WIDTH;
+        Self { panel, rows: [0.0; SHORT * LANES + QUAD] }
     }
 }
 
@@ -48,8 +44,7 @@ impl Layout for Packed {
         labels: &[usize],
     ) -> Partition<S::F> {
         self.pack(s, rows, memory.logits(), run, i, count, 0);
-        let coefficient = coefficient_of::<S, S, K>(s, s, rows, self.targets.as_ref(), 0);
-        self.panel.partition::<S, S, M, F, K>(s, s, 0, rows, coefficient, labels)
+        self.panel.partition::<S, S, M, F, K>(s, s, 0, rows, run, i, count, labels)
     }
 
     #[inline(always)]
@@ -65,8 +60,7 @@ impl Layout for Packed {
         for number in 0..WIDTH {
             self.pack(s, rows, memory.logits(), run, i.wrapping_add(number * S::N), S::N, number);
         }
-        let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, self.targets.as_ref(), 0);
-        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, coefficient, labels)
+        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, run, i, S::N, labels)
     }
 
     #[inline(always)]
@@ -87,7 +81,7 @@ impl Layout for Packed {
             None => None,
         };
         let classes = rows.classes;
-        let coefficient = coefficient_of::<S, S, K>(s, s, rows, self.targets.as_ref(), number);
+        let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
         if out.stride != 1 {
             for class in 0..classes {
                 let y = self.panel.mapped::<S, M>(s, class, number, row, coefficient, targets.as_ref());
@@ -139,31 +133,8 @@ fn copy(from: &[f32], to: Option<&mut [f32]>) {
     }
 }
 
-/// [`Cross::coefficient`] of one class in a group of rows, whose targets are the vectors from `first` on.
-///
-/// [`Cross::coefficient`]: super::partition::Cross::coefficient
-#[inline(always)]
-fn coefficient_of<S: Simd, G: Group<S>, const K: usize>(
-    s: S,
-    g: G,
-    rows: &Rows<'_, K>,
-    targets: Option<&Panel<TARGETS>>,
-    first: usize,
-) -> impl FnMut(usize, G::F) -> (G::F, G::F) + Copy {
-    always(
-        #[inline(always)]
-        move |class, d| {
-            let target = match targets {
-                Some(targets) => Some(targets.load(s, g, class, first)),
-                None => None,
-            };
-            rows.cross.of_class(g, class, target, d)
-        },
-    )
-}
-
 impl Packed {
-    /// Packs the rows `i .. i + count`, and their targets, as the vector `number`.
+    /// Packs the rows `i .. i + count` as the vector `number`.
     #[expect(clippy::too_many_arguments, reason = "from where to where")]
     #[inline(always)]
     fn pack<S: Simd, const K: usize>(
@@ -176,47 +147,15 @@ impl Packed {
         count: usize,
         number: usize,
     ) {
-        let logits = Array { number: 0, data: x, stride: 1 };
-        logits.pack(s, rows, run, i, count, &mut self.panel, number);
-        if let Some(target) = &rows.cross.target {
-            let targets = Array { number: TARGET, data: target.data, stride: target.stride };
-            let panel = self.targets.get_or_insert_with(|| Panel::new(WIDTH));
-            targets.pack(s, rows, run, i, count, panel, number);
-        }
-    }
-}
-
-/// An array of the grid that has an element for each class.
-struct Array<'a> {
-    number: usize,
-    data: &'a [f32],
-    /// The distance of neighbouring classes.
-    stride: isize,
-}
-
-impl Array<'_> {
-    /// Packs the rows `i .. i + count` as the vector `number` of a panel.
-    #[expect(clippy::too_many_arguments, reason = "from where to where")]
-    #[inline(always)]
-    fn pack<S: Simd, const K: usize, const B: usize>(
-        &self,
-        s: S,
-        rows: &Rows<'_, K>,
-        run: &mut Run<K>,
-        i: usize,
-        count: usize,
-        panel: &mut Panel<B>,
-        number: usize,
-    ) {
-        let step = rows.grid.step(self.number).cast_unsigned();
-        if self.stride == 1 && rows.grid.seek(run, i) >= S::N && count == S::N {
-            let from = self.data.get(rows.grid.offset(run, self.number, i)..).unwrap_or(&[]);
+        let step = rows.grid.step(0).cast_unsigned();
+        if rows.grid.seek(run, i) >= S::N && count == S::N {
+            let from = x.get(rows.grid.offset(run, 0, i)..).unwrap_or(&[]);
             if rows.classes == 2
                 && step == 2
                 && let Some([first, second]) = s.load_pairs(from)
             {
-                panel.store(s, s, 0, number, first);
-                panel.store(s, s, 1, number, second);
+                self.panel.store(s, s, 0, number, first);
+                self.panel.store(s, s, 1, number, second);
                 return;
             }
             let mut whole = true;
@@ -225,7 +164,7 @@ impl Array<'_> {
                     Some(columns) => Four(s).scatter(
                         columns,
                         #[inline(always)]
-                        |k, column| panel.store(s, s, class.wrapping_add(k), number, column),
+                        |k, column| self.panel.store(s, s, class.wrapping_add(k), number, column),
                     ),
                     None => whole = false,
                 }
@@ -235,9 +174,8 @@ impl Array<'_> {
             }
         }
         for class in 0..rows.classes {
-            let shift = self.stride.wrapping_mul(class.cast_signed());
-            let x = rows.grid.load(s, run, self.number, self.data, i, count, shift, 0.0);
-            panel.store(s, s, class, number, x);
+            let x = rows.grid.load(s, run, 0, x, i, count, class.cast_signed(), 0.0);
+            self.panel.store(s, s, class, number, x);
         }
     }
 }

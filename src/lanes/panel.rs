@@ -3,7 +3,9 @@
 use core::marker::PhantomData;
 
 use super::{
+    direct::coefficient_of,
     gradient::{TargetLanes, as_floats},
+    grid::Run,
     map::{Coefficients, RowMap},
     math,
     others::{self, ByLanes},
@@ -17,28 +19,27 @@ pub(crate) const BLOCKS: usize = 256;
 /// Vectors that are taken at a time, at most.
 pub(crate) const WIDTH: usize = 4;
 
-/// The logits of some rows, or their targets: `step` blocks for each class, one after the other. Each block is a line of the
-/// cache.
+/// The logits of some rows: `step` blocks for each class, one after the other. Each block is a line of the cache.
 #[repr(C, align(64))]
-pub(crate) struct Panel<const B: usize = BLOCKS> {
-    pub(crate) blocks: [Block; B],
+pub(crate) struct Panel {
+    pub(crate) blocks: [Block; BLOCKS],
     pub(crate) step: usize,
 }
 
-impl<const B: usize> Panel<B> {
+impl Panel {
     #[inline(always)]
-    pub(crate) fn new(step: usize) -> Self {
-        Self { blocks: [[0.0; LANES]; B], step }
+    pub(crate) fn new() -> Self {
+        Self { blocks: [[0.0; LANES]; BLOCKS], step: 1 }
     }
 
     /// One class of the vectors of rows from `first` on.
     #[inline(always)]
-    pub(crate) fn load<S: Simd, G: Group<S>>(&self, s: S, g: G, class: usize, first: usize) -> G::F {
+    fn load<S: Simd, G: Group<S>>(&self, s: S, g: G, class: usize, first: usize) -> G::F {
         g.gather(
             #[inline(always)]
             |k| {
                 let (block, group) = place::<S>(class, self.step, first + k);
-                s.load(&self.blocks[block % B], group)
+                s.load(&self.blocks[block % BLOCKS], group)
             },
         )
     }
@@ -50,16 +51,15 @@ impl<const B: usize> Panel<B> {
             #[inline(always)]
             |k, x| {
                 let (block, group) = place::<S>(class, self.step, first + k);
-                s.store(x, &mut self.blocks[block % B], group);
+                s.store(x, &mut self.blocks[block % BLOCKS], group);
             },
         );
     }
-}
 
-impl Panel {
-    /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on. With a function as
-    /// [`coefficient_of`](super::direct::coefficient_of), and with the logits of the classes in `labels`. For a map of
-    /// exponentials, these take the place of the logits where four vectors fit in the panel.
+    /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on, each with
+    /// `count` of the rows from `i` on. With the logits of the classes in `labels`. For a map of exponentials, these take the
+    /// place of the logits where four vectors fit in the panel.
+    #[expect(clippy::too_many_arguments, reason = "which rows, and where they are packed")]
     #[inline(always)]
     pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, F: Form, const K: usize>(
         &mut self,
@@ -67,7 +67,9 @@ impl Panel {
         g: G,
         first: usize,
         rows: &Rows<'_, K>,
-        coefficient: impl FnMut(usize, G::F) -> (G::F, G::F),
+        run: &Run<K>,
+        i: usize,
+        count: usize,
         labels: &[usize],
     ) -> Partition<G::F> {
         let label = as_floats(s, g, labels, 0);
@@ -90,7 +92,10 @@ impl Panel {
         let partition = match rows.cross.same() {
             _ if !F::CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
             Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
-            None => packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None }),
+            None => {
+                let coefficient = coefficient_of::<S, G, K>(s, g, rows, run, i, count);
+                packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None })
+            }
         };
         Partition { logit: source.logit, ..partition }
     }

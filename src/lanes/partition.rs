@@ -48,9 +48,6 @@ pub(crate) const BLOCK: usize = 128;
 /// Rows shorter than this take a lane each.
 pub(crate) const SHORT: usize = 64;
 
-/// The same where targets are probabilities, which are packed, too.
-pub(crate) const SHORT_WITH_TARGETS: usize = 32;
-
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]
 pub(crate) struct Partition<F> {
@@ -169,16 +166,6 @@ impl Cross<'_> {
                 Some(s.from_lanes(lanes))
             }
             None => None,
-        };
-        self.coefficient(s, weight, target, d)
-    }
-
-    /// [`Self::coefficient`] of one class in several rows.
-    #[inline(always)]
-    pub(crate) fn of_class<S: Ops>(&self, s: S, class: usize, target: Option<S::F>, d: S::F) -> (S::F, S::F) {
-        let weight = match self.weight {
-            Some(weight) => s.splat(weight.get(class).copied().unwrap_or(0.0)),
-            None => s.splat(1.0),
         };
         self.coefficient(s, weight, target, d)
     }
@@ -741,8 +728,7 @@ impl<const K: usize> Rows<'_, K> {
 
     pub(crate) fn way(&self) -> Way {
         if self.stride == 1 {
-            let short = if self.cross.target.is_some() { SHORT_WITH_TARGETS } else { SHORT };
-            if self.classes < short && self.grid.len > 1 { Way::Packed } else { Way::Rows }
+            if self.classes < SHORT && self.grid.len > 1 { Way::Packed } else { Way::Rows }
         } else if self.grid.step(0) == 1 {
             Way::Columns
         } else {
