@@ -11,6 +11,7 @@ use crate::{
     lanes::{
         elements::{self, Map},
         grid::Axes,
+        map::Memory,
         partition::{Cross, Rows},
         softmax,
     },
@@ -462,8 +463,9 @@ impl Kernels {
         axes.set_first_without(axis, &from);
         axes.set_without(axis, softmax::OUT, &layout);
         let grid = axes.merge(D - 1).ok_or(Error::TooLarge)?;
-        let input = input.map(|x| x.data());
-        self.backend.run(softmax::Softmax { grid, classes, strides: [stride, out_stride], input, out: data, log });
+        let rows = Rows { grid, classes, stride, cross: &Cross::NONE };
+        let memory = Memory { input: input.map(|x| x.data()), data, array: softmax::OUT, stride: out_stride };
+        self.backend.run(softmax::Softmax { rows, memory, log });
         Ok(())
     }
 }

@@ -62,22 +62,26 @@ impl ClassTargets<'_> {
     }
 
     /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range.
-    pub(crate) fn check<const K: usize>(&self, rows: &Rows<'_, K>) -> Result<f32, Error> {
+    /// Of copies, so that what the caller has need not be in memory yet.
+    pub(crate) fn check<const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
         /// So many labels are read at a time.
-        const STEP: usize = if SIMD { LANES } else { 1 };
+        const STEP: usize = if SIMD { 4 * LANES } else { 1 };
         let mut run = rows.grid.start();
         let mut labels = [0; STEP];
         let (mut kept, mut sum) = (0, Compensated::default());
         for i in (0..rows.grid.len).step_by(STEP) {
             let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
-            if self.read(&rows.grid, &mut run, i, labels).is_none() {
-                return Err(self.first_error(rows, i));
-            }
-            for &class in &*labels {
-                kept += usize::from(class != IGNORED);
-                if let Some(weight) = self.weight {
-                    sum = sum.merge(Compensated { sum: weight.get(class).copied().unwrap_or(0.0), lost: 0.0 });
+            let Some(ignored) = self.read(&rows.grid, &mut run, i, labels) else {
+                return Err(self.first_error(&rows, i));
+            };
+            match self.weight {
+                Some(weight) => {
+                    for &class in &*labels {
+                        sum = sum.merge(Compensated { sum: weight.get(class).copied().unwrap_or(0.0), lost: 0.0 });
+                    }
                 }
+                None if ignored => kept += labels.iter().filter(|&&class| class != IGNORED).count(),
+                None => kept += labels.len(),
             }
         }
         let sum = if self.weight.is_some() { sum } else { Compensated::from_count(kept) };
@@ -127,7 +131,7 @@ pub(crate) const fn tile_rows(classes: usize) -> usize {
 trait ClassLoss {
     /// The losses of the rows `i ..` with these labels and weights, and their gradient.
     #[expect(clippy::too_many_arguments, reason = "what rows, in what memory, and which of them")]
-    fn one<S: Simd, P: Pass, const K: usize>(
+    fn one<'m, S: Simd, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -140,7 +144,7 @@ trait ClassLoss {
 
     /// The same for `4 N` rows.
     #[expect(clippy::too_many_arguments, reason = "as for `one`")]
-    fn four<S: Simd, P: Pass, const K: usize>(
+    fn four<'m, S: Simd, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -153,22 +157,19 @@ trait ClassLoss {
 }
 
 /// Rows with a target class, as items of a sum.
-struct ClassItems<'a, 'k, L, P, const K: usize> {
-    rows: &'k Rows<'a, K>,
-    targets: &'k ClassTargets<'a>,
-    out: Option<&'a mut [f32]>,
-    pass: P,
+struct ClassItems<'a, 'k, P, L, I, const K: usize> {
+    kernel: &'k mut ClassKernel<'a, P, L, K>,
     run: Run<K>,
-    loss: L,
+    loss: I,
     /// The first of the rows that were read together with a label that is out of range; [`usize::MAX`] if none was.
     wrong: usize,
 }
 
-impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
+impl<P, L, I, const K: usize> ClassItems<'_, '_, P, L, I, K> {
     /// Reads the labels of the rows from `i` on; whether any is ignored.
     #[inline(always)]
     fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
-        let ignored = self.targets.read(&self.rows.grid, &mut self.run, i, labels);
+        let ignored = self.kernel.targets.read(&self.kernel.rows.grid, &mut self.run, i, labels);
         if ignored.is_none() {
             self.wrong = self.wrong.min(i);
         }
@@ -177,13 +178,13 @@ impl<L, P, const K: usize> ClassItems<'_, '_, L, P, K> {
 
     #[inline(always)]
     fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, loss: S::F) {
-        if let Some(out) = &mut self.out {
-            self.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
+        if let Some(out) = &mut self.kernel.out {
+            self.kernel.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
         }
     }
 }
 
-impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_, '_, L, P, K> {
+impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for ClassItems<'_, '_, P, L, I, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         let zero = s.splat(0.0);
@@ -192,12 +193,13 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
         let Some(ignored) = self.read(i, labels) else {
             return (zero, zero);
         };
-        let (weight, kept) = if S::N == 1 || ignored || self.targets.weight.is_some() {
-            self.targets.weights(s, labels)
+        let ClassKernel { rows, targets, pass, .. } = &mut *self.kernel;
+        let (weight, kept) = if S::N == 1 || ignored || targets.weight.is_some() {
+            targets.weights(s, labels)
         } else {
             (s.splat(1.0), s.eq(zero, zero))
         };
-        let loss = self.loss.one(s, self.rows, &mut self.pass, &mut self.run, i, labels, weight);
+        let loss = self.loss.one(s, rows, pass, &mut self.run, i, labels, weight);
         let loss = s.select(kept, loss, zero);
         self.store(s, i, count, loss);
         (loss, weight)
@@ -211,14 +213,15 @@ impl<S: Simd, L: ClassLoss, P: Pass, const K: usize> Items<S> for ClassItems<'_,
         let Some(ignored) = self.read(i, labels) else {
             return ([zero; 4], [zero; 4]);
         };
+        let ClassKernel { rows, targets, pass, .. } = &mut *self.kernel;
         let mut weight = [s.splat(1.0); 4];
         let mut kept = [s.eq(zero, zero); 4];
-        if ignored || self.targets.weight.is_some() {
+        if ignored || targets.weight.is_some() {
             for k in 0..4 {
-                (weight[k], kept[k]) = self.targets.weights(s, labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]));
+                (weight[k], kept[k]) = targets.weights(s, labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]));
             }
         }
-        let mut loss = self.loss.four(s, self.rows, &mut self.pass, &mut self.run, i, labels, weight);
+        let mut loss = self.loss.four(s, rows, pass, &mut self.run, i, labels, weight);
         for k in 0..4 {
             loss[k] = s.select(kept[k], loss[k], zero);
             self.store(s, i.wrapping_add(k * S::N), S::N, loss[k]);
@@ -236,36 +239,40 @@ pub(crate) struct ClassKernel<'a, P, L, const K: usize> {
     pub(crate) loss: PhantomData<L>,
 }
 
-impl<P: Pass, L, const K: usize> ClassKernel<'_, P, L, K> {
+impl<'m, P: Pass<'m>, L, const K: usize> ClassKernel<'_, P, L, K> {
     /// The total of a loss. A label out of range is an error.
     #[inline(always)]
-    fn total<S: Simd>(self, s: S, loss: impl ClassLoss) -> Result<Total, Error> {
-        let Self { rows, targets, out, pass, loss: _ } = self;
-        let run = rows.grid.start();
-        let mut items = ClassItems { rows: &rows, targets: &targets, out, pass, run, loss, wrong: usize::MAX };
-        let total = total(s, rows.grid.len, tile_rows(rows.classes), targets.weight.is_none(), &mut items);
-        if items.wrong == usize::MAX { Ok(total) } else { Err(targets.first_error(&rows, items.wrong)) }
+    fn total<S: Simd>(&mut self, s: S, loss: impl ClassLoss) -> Result<Total, Error> {
+        let Self { rows, targets, .. } = &*self;
+        let (run, len, tile, unit) =
+            (rows.grid.start(), rows.grid.len, tile_rows(rows.classes), targets.weight.is_none());
+        let mut items = ClassItems { kernel: self, run, loss, wrong: usize::MAX };
+        let total = total(s, len, tile, unit, &mut items);
+        let wrong = items.wrong;
+        if wrong == usize::MAX { Ok(total) } else { Err(self.targets.first_error(&self.rows, wrong)) }
     }
 }
 
 /// Cross entropy, with or without label smoothing.
 pub(crate) struct CrossEntropy<const SMOOTHING: bool>;
 
-impl<P: Pass, const K: usize, const SMOOTHING: bool> Kernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
+impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Self::Output {
+    fn run<S: Simd>(mut self, s: S) -> Self::Output {
         let way = self.rows.way();
-        if SMOOTHING { run_any_rows(s, way, self) } else { run_rows(s, way, self) }
+        if SMOOTHING { run_any_rows(s, way, &mut self) } else { run_rows(s, way, &mut self) }
     }
 }
 
-impl<P: Pass, const K: usize, const SMOOTHING: bool> RowKernel for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K> {
+impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> RowKernel
+    for ClassKernel<'_, P, CrossEntropy<SMOOTHING>, K>
+{
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> Self::Output {
+    fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) -> Self::Output {
         if SMOOTHING {
             self.total(s, OfPartition::<_, P::Cross, Weighted>::new(layout))
         } else {
@@ -299,7 +306,7 @@ impl<'l, L: Layout, M: RowMap, F: Form> OfPartition<'l, L, M, F> {
     /// Writes the gradient of a group of rows.
     #[expect(clippy::too_many_arguments, reason = "as for `ClassLoss`")]
     #[inline(always)]
-    fn backward<S: Simd, G: Group<S>, P: Pass, const K: usize>(
+    fn backward<'m, S: Simd, G: Group<S>, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         g: G,
@@ -316,20 +323,20 @@ impl<'l, L: Layout, M: RowMap, F: Form> OfPartition<'l, L, M, F> {
             return;
         };
         let upstream = upstream.load(s, g, rows, run, i, count);
-        let mut out = pass.memory();
+        let out = pass.memory();
         let own = g.mul(upstream, g.mul(weight, g.splat(rows.cross.keep)));
         let total = if F::CROSS { g.mul_add(partition.mass, upstream, own) } else { own };
         let row = coefficients(g, partition, total, upstream);
         let spread = g.mul(weight, g.splat(rows.cross.floor));
         let target = of_target::<G, F>(g, partition, own, spread, upstream);
         let targets = TargetGradients { labels, gradient: target };
-        self.0.write_all::<S, G, M, K>(s, g, rows, &mut out, run, i, count, &row, Some(&targets));
+        self.0.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, &row, Some(&targets));
     }
 }
 
 impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<'_, L, M, F> {
     #[inline(always)]
-    fn one<S: Simd, P: Pass, const K: usize>(
+    fn one<'m, S: Simd, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -340,13 +347,13 @@ impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<'_, L, M, F> {
         weight: S::F,
     ) -> S::F {
         let count = labels.len();
-        let partition = self.0.partition::<S, M, F, K>(s, rows, &mut pass.memory(), run, i, count, labels);
+        let partition = self.0.partition::<S, M, F, K>(s, rows, pass.memory(), run, i, count, labels);
         self.backward(s, s, rows, pass, run, i, labels, weight, &partition);
         Self::loss(s, &partition, rows.cross.keep, weight)
     }
 
     #[inline(always)]
-    fn four<S: Simd, P: Pass, const K: usize>(
+    fn four<'m, S: Simd, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -356,7 +363,7 @@ impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<'_, L, M, F> {
         labels: &[usize],
         weight: [S::F; 4],
     ) -> [S::F; 4] {
-        let partition = self.0.four::<S, M, F, K>(s, rows, &mut pass.memory(), run, i, labels);
+        let partition = self.0.four::<S, M, F, K>(s, rows, pass.memory(), run, i, labels);
         self.backward(s, Four(s), rows, pass, run, i, labels, weight, &partition);
         Self::loss(Four(s), &partition, rows.cross.keep, weight)
     }
@@ -365,11 +372,11 @@ impl<L: Layout, M: RowMap, F: Form> ClassLoss for OfPartition<'_, L, M, F> {
 /// Negative log-likelihood: the rows are log-probabilities.
 pub(crate) struct NegativeLogLikelihood;
 
-impl<P: Pass, const K: usize> Kernel for ClassKernel<'_, P, NegativeLogLikelihood, K> {
+impl<'m, P: Pass<'m>, const K: usize> Kernel for ClassKernel<'_, P, NegativeLogLikelihood, K> {
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Self::Output {
+    fn run<S: Simd>(mut self, s: S) -> Self::Output {
         self.total(s, OfLogit)
     }
 }
@@ -379,7 +386,7 @@ struct OfLogit;
 
 impl ClassLoss for OfLogit {
     #[inline(always)]
-    fn one<S: Simd, P: Pass, const K: usize>(
+    fn one<'m, S: Simd, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
@@ -392,16 +399,16 @@ impl ClassLoss for OfLogit {
         let loss = s.neg(s.mul(weight, rows.pick(s, pass.memory().logits(), run, i, labels)));
         if let Some(upstream) = pass.upstream() {
             let upstream = upstream.load(s, s, rows, run, i, labels.len());
-            let mut out = pass.memory();
-            write_zeros(s, rows, &mut out, run, i, labels.len());
+            let out = pass.memory();
+            write_zeros(s, rows, out, run, i, labels.len());
             let gradient = s.neg(s.mul(weight, upstream));
-            TargetGradients { labels, gradient }.write(s, rows, &mut out, run, i);
+            TargetGradients { labels, gradient }.write(s, rows, out, run, i);
         }
         loss
     }
 
     #[inline(always)]
-    fn four<S: Simd, P: Pass, const K: usize>(
+    fn four<'m, S: Simd, P: Pass<'m>, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,

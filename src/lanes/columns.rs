@@ -8,12 +8,14 @@ use super::{
     panel::{BLOCKS, Panel, WIDTH},
     partition::{Form, Layout, Partition, Rows, four_by_one},
 };
-use crate::simd::{Four, Group, LANES, Simd};
+use crate::simd::{Four, Group, LANES, Scratch, Simd};
 
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
 /// cache. So up to eight lines of each plane are copied to a panel, and memory is touched once.
 pub(crate) struct Columns {
-    panel: Panel,
+    memory: Scratch<BLOCKS>,
+    /// Blocks for each class.
+    step: usize,
     /// The rows that are packed.
     start: usize,
     end: usize,
@@ -22,7 +24,7 @@ pub(crate) struct Columns {
 impl Default for Columns {
     #[inline(always)]
     fn default() -> Self {
-        Self { panel: Panel::new(), start: 0, end: 0 }
+        Self { memory: Scratch::new(), step: 1, start: 0, end: 0 }
     }
 }
 
@@ -42,7 +44,8 @@ impl Layout for Columns {
             return Direct.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        self.panel.partition::<S, S, M, F, K>(s, s, first, rows, run, i, count, labels)
+        let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
+        self.panel(rows.classes).partition::<S, S, M, F, K>(s, s, first, rows, coefficient, labels)
     }
 
     #[inline(always)]
@@ -59,7 +62,8 @@ impl Layout for Columns {
             return four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels);
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        self.panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, run, i, S::N, labels)
+        let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, run, i, S::N);
+        self.panel(rows.classes).partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, coefficient, labels)
     }
 
     #[inline(always)]
@@ -88,12 +92,13 @@ impl Layout for Columns {
             *vector = Some((coefficients.nth(g, k), targets));
         }
         let first = i.wrapping_sub(self.start) / S::N;
+        let panel = self.panel(rows.classes);
         // All lines of a plane one after the other: they might not stay in the cache until those of the others are written.
         for class in 0..rows.classes {
             for (k, (row, targets)) in vectors.iter().flatten().enumerate() {
                 let i = i.wrapping_add(k * S::N);
                 let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
-                let y = self.panel.mapped::<S, M>(s, class, first + k, row, coefficient, targets.as_ref());
+                let [y] = panel.mapped::<S, M, 1>(s, class, first + k, row, coefficient, targets.as_ref());
                 out.store(s, &rows.grid, run, i, count, class, y);
             }
         }
@@ -101,6 +106,11 @@ impl Layout for Columns {
 }
 
 impl Columns {
+    #[inline(always)]
+    fn panel(&mut self, classes: usize) -> Panel<'_> {
+        Panel::new(&mut self.memory, classes, self.step)
+    }
+
     /// Where row `i` is among those that are packed. Where it is not, it and the next ones are.
     #[inline(always)]
     fn find<S: Simd, const K: usize>(
@@ -113,13 +123,14 @@ impl Columns {
     ) -> usize {
         if i < self.start || i >= self.end {
             // Whole groups of four vectors where there is room for them.
-            self.panel.step = match BLOCKS / rows.classes {
+            let step = match BLOCKS / rows.classes {
                 step @ 0..4 => step,
                 4..8 => 4,
                 _ => 8,
             };
+            self.step = step.min(rows.grid.len.div_ceil(LANES));
             self.start = i;
-            self.end = rows.grid.len.min(i.saturating_add(self.panel.step * LANES));
+            self.end = rows.grid.len.min(i.saturating_add(self.step * LANES));
             self.pack(s, rows, x, run);
         }
         i.wrapping_sub(self.start)
@@ -128,12 +139,12 @@ impl Columns {
     /// Copies all classes of the rows `start .. end`.
     #[inline(always)]
     fn pack<S: Simd, const K: usize>(&mut self, s: S, rows: &Rows<'_, K>, x: &[f32], run: &mut Run<K>) {
-        let count = self.end.wrapping_sub(self.start);
-        let contiguous = rows.grid.seek(run, self.start) >= count;
-        let offset = rows.grid.offset(run, 0, self.start);
-        for (class, blocks) in self.panel.blocks.chunks_mut(self.panel.step.max(1)).enumerate().take(rows.classes) {
+        let (start, count) = (self.start, self.end.wrapping_sub(self.start));
+        let contiguous = rows.grid.seek(run, start) >= count;
+        let offset = rows.grid.offset(run, 0, start);
+        for (class, to) in self.panel(rows.classes).each_class().enumerate().take(rows.classes) {
             let shift = rows.stride.wrapping_mul(class.cast_signed());
-            let to = blocks.as_flattened_mut().get_mut(..count).unwrap_or(&mut []);
+            let to = to.get_mut(..count).unwrap_or(&mut []);
             if contiguous {
                 let from = x.get(offset.wrapping_add_signed(shift)..).unwrap_or(&[]);
                 // The next rows are on their way while these are computed.
@@ -144,7 +155,7 @@ impl Columns {
                     *to = from;
                 }
             } else {
-                rows.grid.gather(run, 0, x, self.start, shift, to);
+                rows.grid.gather(run, 0, x, start, shift, to);
             }
         }
     }

@@ -224,6 +224,7 @@ fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f
     let sum = join_lanes::<Scalar<false>, _>(
         len,
         &mut sums,
+        -0.0,
         #[inline(always)]
         |a, b| o.add(a, b),
     );
@@ -309,10 +310,6 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
     always(
         #[inline(always)]
         move |class: usize, d| {
-            let weight = match rows.cross.weight {
-                Some(weight) => g.splat(weight.get(class).copied().unwrap_or(0.0)),
-                None => g.splat(1.0),
-            };
             let target = match &rows.cross.target {
                 Some(target) => {
                     let shift = target.stride.wrapping_mul(class.cast_signed());
@@ -326,7 +323,7 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
                 }
                 None => None,
             };
-            rows.cross.coefficient(g, weight, target, d)
+            rows.cross.of_class(g, class, target, d)
         },
     )
 }

@@ -457,5 +457,5 @@ pub(crate) fn first_lanes<S: Simd>(s: S, x: S::F, count: usize, rest: S::F) -> S
         return x;
     }
     let limit = LANE_NUMBERS.get(count).copied().unwrap_or(0.0);
-    s.select(s.lt(s.load(&LANE_NUMBERS, 0), s.splat(limit)), x, rest)
+    s.select(s.lt(s.load_part(&LANE_NUMBERS, 0.0), s.splat(limit)), x, rest)
 }

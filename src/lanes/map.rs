@@ -104,11 +104,6 @@ impl<'a> Memory<'a> {
         Self { input: Some(input), data: &mut [], array: 0, stride: 0 }
     }
 
-    #[inline(always)]
-    pub(crate) fn reborrow(&mut self) -> Memory<'_> {
-        Memory { input: self.input, data: self.data, ..*self }
-    }
-
     /// The memory of the logits.
     #[inline(always)]
     pub(crate) fn logits(&self) -> &[f32] {

@@ -12,7 +12,7 @@
 
 use super::{
     math,
-    partition::{Form, Partition, Source, TILE, finite, join_lanes},
+    partition::{Form, Partition, Source, TILE, finite, join_lanes, lane_sums},
     sum::{ALIVE, tree},
 };
 use crate::simd::{LANES, Ops};
@@ -188,14 +188,16 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
             );
             return Sum { sum, joined };
         }
-        let mut sums = [zero; LANES];
+        let mut sums = lane_sums::<O, _>(zero);
         for at in 0..len {
             // Tiles are whole groups of lanes.
-            sums[at % LANES] = self.add(o, at, reference, sums[at % LANES], &mut joined);
+            let sum = sums.get_mut(at, zero);
+            *sum = self.add(o, at, reference, *sum, &mut joined);
         }
         let sum = join_lanes::<O, _>(
             len,
-            &mut sums,
+            sums.as_mut_slice(),
+            zero,
             #[inline(always)]
             |a, b| o.add(a, b),
         );

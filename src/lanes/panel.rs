@@ -1,17 +1,15 @@
 //! Some rows, packed so that each takes a lane and neighbouring classes are neighbours in the cache.
 
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Range};
 
 use super::{
-    direct::coefficient_of,
     gradient::{TargetLanes, as_floats},
-    grid::Run,
     map::{Coefficients, RowMap},
     math,
     others::{self, ByLanes},
     partition::{Each, Form, NoTerms, Partition, Rows, Same, Source, State, Terms, small_count, tile},
 };
-use crate::simd::{Block, Group, LANES, Ops, Simd};
+use crate::simd::{Group, LANES, Ops, Scratch, Simd};
 
 /// Blocks of a panel: 16 KiB.
 pub(crate) const BLOCKS: usize = 256;
@@ -19,47 +17,85 @@ pub(crate) const BLOCKS: usize = 256;
 /// Vectors that are taken at a time, at most.
 pub(crate) const WIDTH: usize = 4;
 
-/// The logits of some rows: `step` blocks for each class, one after the other. Each block is a line of the cache.
-#[repr(C, align(64))]
-pub(crate) struct Panel {
-    pub(crate) blocks: [Block; BLOCKS],
-    pub(crate) step: usize,
+/// The logits of some rows, or their targets: `step` blocks for each class, one after the other.
+pub(crate) struct Panel<'p> {
+    numbers: &'p mut [f32],
+    step: usize,
 }
 
-impl Panel {
+impl<'p> Panel<'p> {
+    /// In this memory, whose numbers it keeps. There are places for so many classes.
     #[inline(always)]
-    pub(crate) fn new() -> Self {
-        Self { blocks: [[0.0; LANES]; BLOCKS], step: 1 }
+    pub(crate) fn new<const B: usize>(memory: &'p mut Scratch<B>, classes: usize, step: usize) -> Self {
+        memory.make_room(classes.saturating_mul(step));
+        Self { numbers: memory.as_mut_slice(), step }
+    }
+
+    /// The rows of each class.
+    #[inline(always)]
+    pub(crate) fn each_class(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.numbers.chunks_mut(self.step.max(1).saturating_mul(LANES))
+    }
+
+    /// Where so many rows from `row` on are.
+    #[inline(always)]
+    fn place(&self, class: usize, row: usize, count: usize) -> Range<usize> {
+        let start = class.wrapping_mul(self.step).wrapping_mul(LANES).wrapping_add(row);
+        start..start.wrapping_add(count)
+    }
+
+    /// One class of one row.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, class: usize, row: usize, x: f32) {
+        let place = self.place(class, row, 1);
+        if let Some([place]) = self.numbers.get_mut(place) {
+            *place = x;
+        }
     }
 
     /// One class of the vectors of rows from `first` on.
     #[inline(always)]
-    fn load<S: Simd, G: Group<S>>(&self, s: S, g: G, class: usize, first: usize) -> G::F {
-        g.gather(
-            #[inline(always)]
-            |k| {
-                let (block, group) = place::<S>(class, self.step, first + k);
-                s.load(&self.blocks[block % BLOCKS], group)
-            },
-        )
+    pub(crate) fn load<S: Simd, G: Group<S>>(&self, s: S, g: G, class: usize, first: usize) -> G::F {
+        let place = self.place(class, first * S::N, G::VECTORS * S::N);
+        match self.numbers.get(place) {
+            Some(x) => g.gather(
+                #[inline(always)]
+                |k| s.load_part(x.get(k * S::N..).unwrap_or(&[]), 0.0),
+            ),
+            None => g.splat(0.0),
+        }
+    }
+
+    /// Stores some classes from `class` on of the vector of rows `number`: with one check for all of them.
+    #[inline(always)]
+    pub(crate) fn store_classes<S: Simd, const C: usize>(&mut self, s: S, class: usize, number: usize, x: [S::F; C]) {
+        let step = self.step * LANES;
+        let place = self.place(class, 0, C * step);
+        if let Some(to) = self.numbers.get_mut(place) {
+            for (k, x) in x.into_iter().enumerate() {
+                let place = k * step + number * S::N;
+                if let Some(to) = to.get_mut(place..place + S::N) {
+                    s.store_part(x, to);
+                }
+            }
+        }
     }
 
     #[inline(always)]
     pub(crate) fn store<S: Simd, G: Group<S>>(&mut self, s: S, g: G, class: usize, first: usize, x: G::F) {
-        g.scatter(
-            x,
-            #[inline(always)]
-            |k, x| {
-                let (block, group) = place::<S>(class, self.step, first + k);
-                s.store(x, &mut self.blocks[block % BLOCKS], group);
-            },
-        );
+        let place = self.place(class, first * S::N, G::VECTORS * S::N);
+        if let Some(to) = self.numbers.get_mut(place) {
+            g.scatter(
+                x,
+                #[inline(always)]
+                |k, x| s.store_part(x, to.get_mut(k * S::N..).unwrap_or(&mut [])),
+            );
+        }
     }
 
-    /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on, each with
-    /// `count` of the rows from `i` on. With the logits of the classes in `labels`. For a map of exponentials, these take the
-    /// place of the logits where four vectors fit in the panel.
-    #[expect(clippy::too_many_arguments, reason = "which rows, and where they are packed")]
+    /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on. With a function as
+    /// [`coefficient_of`](super::direct::coefficient_of), and with the logits of the classes in `labels`. For a map of
+    /// exponentials, these take the place of the logits where four vectors fit in the panel.
     #[inline(always)]
     pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, F: Form, const K: usize>(
         &mut self,
@@ -67,16 +103,14 @@ impl Panel {
         g: G,
         first: usize,
         rows: &Rows<'_, K>,
-        run: &Run<K>,
-        i: usize,
-        count: usize,
+        coefficient: impl FnMut(usize, G::F) -> (G::F, G::F),
         labels: &[usize],
     ) -> Partition<G::F> {
         let label = as_floats(s, g, labels, 0);
         let nothing = g.splat(f32::NEG_INFINITY);
         let form = PhantomData::<F>;
         let keeps = M::EXPONENTIALS && rows.classes <= BLOCKS / WIDTH;
-        let mut source = Packed::<S, G, F> { panel: self, s, g, first, label, logit: nothing, keeps, form };
+        let mut source = Packed::<'_, '_, S, G, F> { panel: self, s, g, first, label, logit: nothing, keeps, form };
         if F::ONCE {
             if rows.classes == 2 {
                 return source.pair();
@@ -92,17 +126,15 @@ impl Panel {
         let partition = match rows.cross.same() {
             _ if !F::CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
             Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
-            None => {
-                let coefficient = coefficient_of::<S, G, K>(s, g, rows, run, i, count);
-                packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None })
-            }
+            None => packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None }),
         };
         Partition { logit: source.logit, ..partition }
     }
 
-    /// A map of one class of the vector of rows `number`, after [`Panel::partition`].
+    /// A map of some classes from `class` on of the vector of rows `number`, after [`Panel::partition`]: with one check for all of
+    /// them.
     #[inline(always)]
-    pub(crate) fn mapped<S: Simd, M: RowMap>(
+    pub(crate) fn mapped<S: Simd, M: RowMap, const C: usize>(
         &self,
         s: S,
         class: usize,
@@ -110,14 +142,22 @@ impl Panel {
         row: &Coefficients<S::F>,
         mut coefficient: impl FnMut(usize, S::F) -> (S::F, S::F),
         targets: Option<&TargetLanes<S>>,
-    ) -> S::F {
-        let x = self.load(s, s, class, number);
-        let q = if M::CROSS { coefficient(class, x).0 } else { x };
-        let y = M::value(s, row, x, q);
-        match targets {
-            Some(targets) => targets.set(s, class, y),
-            None => y,
+    ) -> [S::F; C] {
+        let step = self.step * LANES;
+        let from = self.numbers.get(self.place(class, 0, C * step)).unwrap_or(&[]);
+        let mut mapped = [s.splat(0.0); C];
+        for (k, mapped) in mapped.iter_mut().enumerate() {
+            let class = class.wrapping_add(k);
+            let place = k * step + number * S::N;
+            let x = s.load_part(from.get(place..place + S::N).unwrap_or(&[]), 0.0);
+            let q = if M::CROSS { coefficient(class, x).0 } else { x };
+            let y = M::value(s, row, x, q);
+            *mapped = match targets {
+                Some(targets) => targets.set(s, class, y),
+                None => y,
+            };
         }
+        mapped
     }
 }
 
@@ -135,8 +175,8 @@ fn packed_partition<O: Ops, const T: usize>(
 }
 
 /// The vectors of rows from `first` on, and the logits of the classes `label`.
-struct Packed<'p, S, G: Ops, F> {
-    panel: &'p mut Panel,
+struct Packed<'m, 'p, S, G: Ops, F> {
+    panel: &'p mut Panel<'m>,
     s: S,
     g: G,
     first: usize,
@@ -147,7 +187,7 @@ struct Packed<'p, S, G: Ops, F> {
     form: PhantomData<F>,
 }
 
-impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, S, G, F> {
+impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, '_, S, G, F> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> G::F {
         self.panel.load(self.s, self.g, class, self.first)
@@ -172,7 +212,7 @@ impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, S, G, F> {
     }
 }
 
-impl<S: Simd, G: Group<S>, F: Form> Packed<'_, S, G, F> {
+impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
     /// The partition of two classes without their target. Of the only other one's exponential and the target's, relative to the maximum, one
     /// is 1, so that one exponential serves both.
     #[inline(always)]
@@ -195,11 +235,4 @@ impl<S: Simd, G: Group<S>, F: Form> Packed<'_, S, G, F> {
         let partition = Partition { max, others: g.mul(e, unit), ..Partition::none(g) };
         Partition { logit: self.logit, target, ..partition }.of_leader(g)
     }
-}
-
-/// The block and the group in it that have one class of the vector `number`, where each class has `step` blocks.
-#[inline(always)]
-fn place<S: Simd>(class: usize, step: usize, number: usize) -> (usize, usize) {
-    let lane = number * S::N;
-    (class.wrapping_mul(step).wrapping_add(lane / LANES), lane % LANES / S::N)
 }

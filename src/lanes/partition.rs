@@ -35,7 +35,7 @@ use super::{
     strided::Strided,
     sum::LaneSums,
 };
-use crate::simd::{Four, Group, Kernel, LANES, Ops, Simd, Step};
+use crate::simd::{Four, Group, Kernel, LANES, Ops, PerLane, Simd, Step};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -47,6 +47,9 @@ pub(crate) const BLOCK: usize = 128;
 
 /// Rows shorter than this take a lane each.
 pub(crate) const SHORT: usize = 64;
+
+/// The same where targets are probabilities, which are packed, too.
+pub(crate) const SHORT_WITH_TARGETS: usize = 32;
 
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]
@@ -166,6 +169,16 @@ impl Cross<'_> {
                 Some(s.from_lanes(lanes))
             }
             None => None,
+        };
+        self.coefficient(s, weight, target, d)
+    }
+
+    /// [`Self::coefficient`] of one class in several rows.
+    #[inline(always)]
+    pub(crate) fn of_class<S: Ops>(&self, s: S, class: usize, target: Option<S::F>, d: S::F) -> (S::F, S::F) {
+        let weight = match self.weight {
+            Some(weight) => s.splat(weight.get(class).copied().unwrap_or(0.0)),
+            None => s.splat(1.0),
         };
         self.coefficient(s, weight, target, d)
     }
@@ -367,20 +380,18 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     }
     let reference = state.enter(o, start, tile_max, terms);
     let zero = o.splat(0.0);
-    let mut sum = [zero; LANES];
+    let mut sum = lane_sums::<O, _>(zero);
     // How many are equal to the reference: all but those below it.
     let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
     let mut from = 0;
     loop {
         let to = if T > 0 { len.min(from + BLOCK) } else { len };
-        let mut weighted = [[zero; T]; LANES];
+        let mut weighted = lane_sums::<O, _>([zero; T]);
         for at in from..to {
             let class = start.wrapping_add(at);
             let x = rows.load(class);
             let d = o.sub(x, reference);
-            // Tiles and blocks are whole groups of lanes.
-            let lane = at % LANES;
             if O::INTEGER {
                 // Integers need no lanes.
                 ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
@@ -399,14 +410,20 @@ pub(crate) fn tile<O: Ops, const T: usize>(
                 ties = o.int_add(ties, term.below);
                 rows.see(class, x);
                 rows.keep(class, term.whole);
-                sum[lane] = term.add_to(o, sum[lane]);
+                // Tiles and blocks are whole groups of lanes.
+                let sum = sum.get_mut(at, zero);
+                *sum = term.add_to(o, *sum);
             }
-            weighted[lane] = terms.add(o, class, d, weighted[lane]);
+            if T > 0 {
+                let sums = weighted.get_mut(at, [zero; T]);
+                *sums = terms.add(o, class, d, *sums);
+            }
         }
         if T > 0 {
             let joined = join_lanes::<O, _>(
                 to - from,
-                &mut weighted,
+                weighted.as_mut_slice(),
+                [zero; T],
                 #[inline(always)]
                 |a, b| add_sums(o, a, b),
             );
@@ -426,7 +443,8 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     } else {
         join_lanes::<O, _>(
             len,
-            &mut sum,
+            sum.as_mut_slice(),
+            zero,
             #[inline(always)]
             |a, b| o.add(a, b),
         )
@@ -434,17 +452,27 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     state.leave(o, sum, o.to_float(ties));
 }
 
-/// Joins the lanes of a tile or a block of `len` classes.
+/// Sums for each virtual lane of a tile or a block. Those of a single lane are few bytes, and set at once.
 #[inline(always)]
-pub(crate) fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T; LANES], mut join: impl FnMut(T, T) -> T) -> T {
+pub(crate) fn lane_sums<O: Ops, T: Copy>(zero: T) -> PerLane<T> {
+    if size_of::<O::F>() > size_of::<f32>() { PerLane::empty() } else { PerLane::filled(zero) }
+}
+
+/// Joins the lanes of a tile or a block of `len` classes; `zero` if there are none.
+#[inline(always)]
+pub(crate) fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T], zero: T, mut join: impl FnMut(T, T) -> T) -> T {
     // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
     let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
     // From the last lane on, each goes to the one without its highest bit: level by level.
     for lane in (1..used).rev() {
-        let to = (lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros())) % LANES;
-        lanes[to] = join(lanes[to], lanes[lane]);
+        let to = lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros());
+        if let Some((lanes, &mut [value, ..])) = lanes.split_at_mut_checked(lane)
+            && let Some(to) = lanes.get_mut(to)
+        {
+            *to = join(*to, value);
+        }
     }
-    lanes[0]
+    lanes.first().copied().unwrap_or(zero)
 }
 
 /// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.
@@ -684,7 +712,7 @@ pub(crate) fn four_by_one<S: Simd, L: Layout, M: RowMap, F: Form, const K: usize
 /// A kernel over rows, for any way through them.
 pub(crate) trait RowKernel {
     type Output;
-    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> Self::Output;
+    fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) -> Self::Output;
 }
 
 /// The ways through rows.
@@ -728,7 +756,8 @@ impl<const K: usize> Rows<'_, K> {
 
     pub(crate) fn way(&self) -> Way {
         if self.stride == 1 {
-            if self.classes < SHORT && self.grid.len > 1 { Way::Packed } else { Way::Rows }
+            let short = if self.cross.target.is_some() { SHORT_WITH_TARGETS } else { SHORT };
+            if self.classes < short && self.grid.len > 1 { Way::Packed } else { Way::Rows }
         } else if self.grid.step(0) == 1 {
             Way::Columns
         } else {
@@ -740,44 +769,43 @@ impl<const K: usize> Rows<'_, K> {
 /// Runs a kernel in one way through its rows; a single lane goes the direct way through all. Each way has a function of its
 /// own, so that none carries the others' registers and memory.
 #[inline(always)]
-pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::Output {
+pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: &mut R) -> R::Output {
     if S::N == 1 {
         return kernel.run(s, &mut Direct);
     }
     match way {
-        Way::Rows => s.vectorize(On::<_, ByRows>::new(kernel)),
-        Way::Packed => s.vectorize(On::<_, Packed>::new(kernel)),
-        Way::Columns => s.vectorize(On::<_, Columns>::new(kernel)),
-        Way::Strided => s.vectorize(On::<_, Strided>::new(kernel)),
+        Way::Rows => s.vectorize_apart(On::<_, ByRows>::new(kernel)),
+        Way::Packed => s.vectorize_apart(On::<_, Packed>::new(kernel)),
+        Way::Columns => s.vectorize_apart(On::<_, Columns>::new(kernel)),
+        Way::Strided => s.vectorize_apart(On::<_, Strided>::new(kernel)),
     }
 }
 
 /// The same in one function for all ways: a quarter of the code, where more happens for each class than for each row.
 #[inline(always)]
-pub(crate) fn run_any_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: R) -> R::Output {
+pub(crate) fn run_any_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: &mut R) -> R::Output {
     if S::N == 1 {
         return kernel.run(s, &mut Direct);
     }
-    let mut layout = match way {
-        Way::Rows => AnyWay::Rows(Apart(ByRows)),
-        Way::Packed => AnyWay::Packed(Apart(Packed::default())),
-        Way::Columns => AnyWay::Columns(Apart(Columns::default())),
-        Way::Strided => AnyWay::Strided(Apart(Strided::default())),
-    };
-    kernel.run(s, &mut layout)
+    match way {
+        Way::Rows => s.vectorize_apart(OnAny::<_, ByRows>(kernel, |way| AnyWay::Rows(way))),
+        Way::Packed => s.vectorize_apart(OnAny::<_, Packed>(kernel, |way| AnyWay::Packed(way))),
+        Way::Columns => s.vectorize_apart(OnAny::<_, Columns>(kernel, |way| AnyWay::Columns(way))),
+        Way::Strided => s.vectorize_apart(OnAny::<_, Strided>(kernel, |way| AnyWay::Strided(way))),
+    }
 }
 
 /// A kernel in one way.
-struct On<R, L>(R, PhantomData<L>);
+struct On<'k, R, L>(&'k mut R, PhantomData<L>);
 
-impl<R, L> On<R, L> {
+impl<'k, R, L> On<'k, R, L> {
     #[inline(always)]
-    fn new(kernel: R) -> Self {
+    fn new(kernel: &'k mut R) -> Self {
         Self(kernel, PhantomData)
     }
 }
 
-impl<R: RowKernel, L: Layout + Default> Kernel for On<R, L> {
+impl<R: RowKernel, L: Layout + Default> Kernel for On<'_, R, L> {
     type Output = R::Output;
 
     #[inline(always)]
@@ -786,13 +814,38 @@ impl<R: RowKernel, L: Layout + Default> Kernel for On<R, L> {
     }
 }
 
+/// A kernel in one way as any: what makes the way's memory.
+struct OnAny<'k, R, L>(&'k mut R, fn(&mut Apart<L>) -> AnyWay<'_>);
+
+impl<R: RowKernel, L: Layout + Default> Kernel for OnAny<'_, R, L> {
+    type Output = R::Output;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> R::Output {
+        let (kernel, any) = (self.0, self.1);
+        let mut layout = Apart(L::default());
+        s.vectorize_apart(InAny(kernel, any(&mut layout)))
+    }
+}
+
+/// A kernel in any way.
+struct InAny<'k, R>(&'k mut R, AnyWay<'k>);
+
+impl<R: RowKernel> Kernel for InAny<'_, R> {
+    type Output = R::Output;
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) -> R::Output {
+        self.0.run(s, &mut self.1)
+    }
+}
+
 /// One of the ways, whose steps are those of [`Apart`].
-#[expect(clippy::large_enum_variant, reason = "one in a call, on the stack: nothing here may allocate")]
-enum AnyWay {
-    Rows(Apart<ByRows>),
-    Packed(Apart<Packed>),
-    Columns(Apart<Columns>),
-    Strided(Apart<Strided>),
+enum AnyWay<'l> {
+    Rows(&'l mut Apart<ByRows>),
+    Packed(&'l mut Apart<Packed>),
+    Columns(&'l mut Apart<Columns>),
+    Strided(&'l mut Apart<Strided>),
 }
 
 /// A method of whichever way it is.
@@ -807,7 +860,7 @@ macro_rules! of_way {
     };
 }
 
-impl Layout for AnyWay {
+impl Layout for AnyWay<'_> {
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,

@@ -14,7 +14,7 @@ pub(crate) const GRADIENT: usize = 3;
 pub(crate) const UPSTREAM: usize = 4;
 
 /// What happens to the rows besides their loss.
-pub(crate) trait Pass {
+pub(crate) trait Pass<'m> {
     /// The map for a target class, and the one where every class has a part in the loss.
     type Plain: RowMap;
     type Cross: RowMap;
@@ -22,21 +22,30 @@ pub(crate) trait Pass {
     /// Whether anything is written.
     const WRITES: bool;
 
-    fn memory(&mut self) -> Memory<'_>;
+    /// Where the rows are read and written: in place, since a copy of what the caller has just stored word by word would wait
+    /// until all of it has left the pipeline.
+    fn memory(&mut self) -> &mut Memory<'m>;
     fn upstream(&self) -> Option<Upstream<'_>>;
 }
 
 /// Nothing.
-pub(crate) struct Forward<'a>(pub(crate) &'a [f32]);
+pub(crate) struct Forward<'a>(pub(crate) Memory<'a>);
 
-impl Pass for Forward<'_> {
+impl<'a> Forward<'a> {
+    #[inline(always)]
+    pub(crate) fn new(input: &'a [f32]) -> Self {
+        Self(Memory::read_only(input))
+    }
+}
+
+impl<'m> Pass<'m> for Forward<'m> {
     type Plain = Unmapped;
     type Cross = Unmapped;
     const WRITES: bool = false;
 
     #[inline(always)]
-    fn memory(&mut self) -> Memory<'_> {
-        Memory::read_only(self.0)
+    fn memory(&mut self) -> &mut Memory<'m> {
+        &mut self.0
     }
 
     #[inline(always)]
@@ -51,14 +60,14 @@ pub(crate) struct Backward<'a> {
     pub(crate) upstream: Upstream<'a>,
 }
 
-impl Pass for Backward<'_> {
+impl<'m> Pass<'m> for Backward<'m> {
     type Plain = Softmax;
     type Cross = Difference;
     const WRITES: bool = true;
 
     #[inline(always)]
-    fn memory(&mut self) -> Memory<'_> {
-        self.rows.reborrow()
+    fn memory(&mut self) -> &mut Memory<'m> {
+        &mut self.rows
     }
 
     #[inline(always)]

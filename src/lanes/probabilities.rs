@@ -21,36 +21,33 @@ pub(crate) struct ProbabilityCrossEntropy<'a, P, const K: usize> {
     pub(crate) pass: P,
 }
 
-impl<P: Pass, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, K> {
+impl<'m, P: Pass<'m>, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, K> {
     type Output = Total;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Total {
-        run_any_rows(s, self.rows.way(), self)
+    fn run<S: Simd>(mut self, s: S) -> Total {
+        run_any_rows(s, self.rows.way(), &mut self)
     }
 }
 
-impl<P: Pass, const K: usize> RowKernel for ProbabilityCrossEntropy<'_, P, K> {
+impl<'m, P: Pass<'m>, const K: usize> RowKernel for ProbabilityCrossEntropy<'_, P, K> {
     type Output = Total;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> Total {
-        let Self { rows, out, pass } = self;
-        let mut items = ProbabilityItems { rows: &rows, out, pass, run: rows.grid.start(), layout };
-        total(s, rows.grid.len, tile_rows(rows.classes), true, &mut items)
+    fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) -> Total {
+        let (run, len, tile) = (self.rows.grid.start(), self.rows.grid.len, tile_rows(self.rows.classes));
+        total(s, len, tile, true, &mut ProbabilityItems { kernel: self, run, layout })
     }
 }
 
 /// Rows with class probabilities, as items of a sum.
 struct ProbabilityItems<'a, 'k, L, P, const K: usize> {
-    rows: &'k Rows<'a, K>,
-    out: Option<&'a mut [f32]>,
-    pass: P,
+    kernel: &'k mut ProbabilityCrossEntropy<'a, P, K>,
     run: Run<K>,
     layout: &'k mut L,
 }
 
-impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
+impl<'m, L: Layout, P: Pass<'m>, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
     /// The losses of a group of rows, of which each vector has `count`, and their gradient.
     #[inline(always)]
     fn losses<S: Simd, G: Group<S>>(
@@ -62,11 +59,12 @@ impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
         partition: &Partition<G::F>,
     ) -> (G::F, G::F) {
         let loss = partition.weighted_loss(g, partition.log_others(g));
-        if let Some(upstream) = self.pass.upstream() {
-            let upstream = upstream.load(s, g, self.rows, &mut self.run, i, count);
-            let mut out = self.pass.memory();
+        let ProbabilityCrossEntropy { rows, pass, .. } = &mut *self.kernel;
+        if let Some(upstream) = pass.upstream() {
+            let upstream = upstream.load(s, g, rows, &mut self.run, i, count);
+            let out = pass.memory();
             let row = coefficients(g, partition, g.mul(partition.mass, upstream), upstream);
-            self.layout.write_all::<S, G, P::Cross, K>(s, g, self.rows, &mut out, &mut self.run, i, count, &row, None);
+            self.layout.write_all::<S, G, P::Cross, K>(s, g, rows, out, &mut self.run, i, count, &row, None);
         }
         g.scatter(
             loss,
@@ -78,38 +76,38 @@ impl<L: Layout, P: Pass, const K: usize> ProbabilityItems<'_, '_, L, P, K> {
 
     #[inline(always)]
     fn store<S: Simd>(&mut self, s: S, i: usize, count: usize, loss: S::F) {
-        if let Some(out) = &mut self.out {
-            self.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
+        if let Some(out) = &mut self.kernel.out {
+            self.kernel.rows.grid.store(s, &mut self.run, OUT, out, i, count, 0, loss);
         }
     }
 }
 
-impl<S: Simd, L: Layout, P: Pass, const K: usize> Items<S> for ProbabilityItems<'_, '_, L, P, K> {
+impl<'m, S: Simd, L: Layout, P: Pass<'m>, const K: usize> Items<S> for ProbabilityItems<'_, '_, L, P, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
-        self.rows.grid.seek(&mut self.run, i);
-        if self.rows.classes == 0 {
+        self.kernel.rows.grid.seek(&mut self.run, i);
+        if self.kernel.rows.classes == 0 {
             // Without classes there is nothing to lose.
             self.store(s, i, count, s.splat(0.0));
             return (s.splat(0.0), s.splat(1.0));
         }
-        let (rows, mut memory) = (self.rows, self.pass.memory());
+        let ProbabilityCrossEntropy { rows, pass, .. } = &mut *self.kernel;
         let partition =
-            self.layout.partition::<S, P::Cross, Weighted, K>(s, rows, &mut memory, &mut self.run, i, count, &[]);
+            self.layout.partition::<S, P::Cross, Weighted, K>(s, rows, pass.memory(), &mut self.run, i, count, &[]);
         self.losses(s, s, i, count, &partition)
     }
 
     #[inline(always)]
     fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
         let four = Four(s);
-        if self.rows.classes == 0 {
+        if self.kernel.rows.classes == 0 {
             for k in 0..4 {
                 self.store(s, i.wrapping_add(k * S::N), S::N, s.splat(0.0));
             }
             return (four.splat(0.0), four.splat(1.0));
         }
-        let partition =
-            self.layout.four::<S, P::Cross, Weighted, K>(s, self.rows, &mut self.pass.memory(), &mut self.run, i, &[]);
+        let ProbabilityCrossEntropy { rows, pass, .. } = &mut *self.kernel;
+        let partition = self.layout.four::<S, P::Cross, Weighted, K>(s, rows, pass.memory(), &mut self.run, i, &[]);
         self.losses(s, four, i, S::N, &partition)
     }
 }
@@ -125,8 +123,8 @@ impl<const K: usize> Kernel for ProbabilityGradient<'_, K> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        run_any_rows(s, self.rows.way(), self);
+    fn run<S: Simd>(mut self, s: S) {
+        run_any_rows(s, self.rows.way(), &mut self);
     }
 }
 
@@ -134,18 +132,18 @@ impl<const K: usize> RowKernel for ProbabilityGradient<'_, K> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) {
-        let Self { rows, backward: Backward { rows: mut memory, upstream } } = self;
+    fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) {
+        let Self { rows, backward: Backward { rows: memory, upstream } } = self;
         let mut run = rows.grid.start();
         for i in (0..rows.grid.len).step_by(S::N) {
             let count = S::N.min(rows.grid.len - i);
             rows.grid.seek(&mut run, i);
             let partition =
-                layout.partition::<S, TargetGradient, ByLeader, K>(s, &rows, &mut memory, &mut run, i, count, &[]);
+                layout.partition::<S, TargetGradient, ByLeader, K>(s, rows, memory, &mut run, i, count, &[]);
             let log_others = partition.log_others(s);
-            let upstream = upstream.load(s, s, &rows, &mut run, i, count);
+            let upstream = upstream.load(s, s, rows, &mut run, i, count);
             let row = Coefficients { upstream, ..Coefficients::new(s, &partition, log_others) };
-            layout.write_all::<S, S, TargetGradient, K>(s, s, &rows, &mut memory, &mut run, i, count, &row, None);
+            layout.write_all::<S, S, TargetGradient, K>(s, s, rows, memory, &mut run, i, count, &row, None);
         }
     }
 }

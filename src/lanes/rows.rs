@@ -12,7 +12,7 @@ use super::{
     },
     sum::join_groups,
 };
-use crate::simd::{Four, Group, LANES, Ops, Simd};
+use crate::simd::{Four, Group, LANES, Ops, Scratch, Simd};
 
 /// Rows of no more classes are taken side by side: relative to their maxima, and all `N` of them in the first-level cache.
 const SIDE_BY_SIDE: usize = others::HEAD;
@@ -136,8 +136,8 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
             || rows.pick(s, x, run, i, labels),
         );
     }
-    // The exponentials may take the place of the logits, of which a copy is read then. Otherwise its memory is not to be cleared.
-    let mut copy = if memory.input.is_none() { Some([0.0; TILE]) } else { None };
+    // The exponentials may take the place of the logits, of which a copy is read then.
+    let mut copy = Scratch::<{ TILE / LANES }>::new();
     let logit = if F::TARGET { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
     let Memory { input, data, array, .. } = memory;
     let sum = each_target(
@@ -154,7 +154,7 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
             let x = if let Some(x) = input {
                 x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[])
             } else {
-                let copy = copy.as_mut().and_then(|copy| copy.get_mut(..kept.len())).unwrap_or(&mut []);
+                let copy = copy.first(kept.len());
                 for (to, &x) in copy.iter_mut().zip(&*kept) {
                     *to = x;
                 }
@@ -196,7 +196,7 @@ pub(crate) fn each_row<S: Simd, F: Form, const K: usize>(
         rows.grid.seek(run, i);
         let target = if F::CROSS && rows.cross.target.is_some() { rows.grid.offset(run, TARGET, i) } else { 0 };
         let row = partition([rows.grid.offset(run, 0, i), target, rows.grid.offset(run, array, i)]);
-        let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l)));
+        let lane = s.eq(s.load_part(&LANE_NUMBERS, 0.0), s.splat(small_count(l)));
         all.max = s.select(lane, row.max, all.max);
         all.others = s.select(lane, row.others, all.others);
         if F::CROSS {
@@ -227,7 +227,7 @@ pub(crate) fn each_target<S: Simd, const K: usize>(
         rows.grid.seek(run, i);
         let offsets = [rows.grid.offset(run, 0, i), rows.grid.offset(run, array, i)];
         let row = sum(offsets, labels.get(l).copied().unwrap_or(NOWHERE));
-        let lane = s.eq(s.load(&LANE_NUMBERS, 0), s.splat(small_count(l)));
+        let lane = s.eq(s.load_part(&LANE_NUMBERS, 0.0), s.splat(small_count(l)));
         reference = s.select(lane, row.0, reference);
         sums = s.select(lane, row.1, sums);
     }
@@ -456,7 +456,7 @@ fn others_of_four<S: Simd>(
 ) -> [S::F; 4] {
     let four = Four(s);
     let mut sums = [four.splat(0.0); 4];
-    let mut class = s.load(&LANE_NUMBERS, 0);
+    let mut class = s.load_part(&LANE_NUMBERS, 0.0);
     each_vector(
         s,
         rows,
@@ -576,7 +576,7 @@ fn without<S: Simd, G: Group<S>>(s: S, g: G, x: G::F, target: usize) -> G::F {
     g.gather(
         #[inline(always)]
         |k| {
-            let lane = s.add(s.load(&LANE_NUMBERS, 0), s.splat(small_count(k * S::N)));
+            let lane = s.add(s.load_part(&LANE_NUMBERS, 0.0), s.splat(small_count(k * S::N)));
             s.select(s.eq(lane, target), s.splat(f32::NEG_INFINITY), g.nth(x, k))
         },
     )

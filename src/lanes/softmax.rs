@@ -6,7 +6,7 @@ use super::{
     grid::{Grid, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, Unmapped},
     math,
-    partition::{ByLeader, Cross, Form, Layout, Partition, RowKernel, Rows, Whole, run_rows},
+    partition::{ByLeader, Form, Layout, Partition, RowKernel, Rows, Whole, run_rows},
     sum::in_lanes,
 };
 use crate::simd::{Four, Kernel, LANES, Ops, Simd};
@@ -16,12 +16,8 @@ pub(crate) const OUT: usize = 1;
 
 /// Softmax, or its logarithm, of each row of array 0 into array 1; without an input, in place.
 pub(crate) struct Softmax<'a> {
-    pub(crate) grid: Grid<'a, 2>,
-    pub(crate) classes: usize,
-    /// The distance of neighbouring classes in both arrays.
-    pub(crate) strides: [isize; 2],
-    pub(crate) input: Option<&'a [f32]>,
-    pub(crate) out: &'a mut [f32],
+    pub(crate) rows: Rows<'a, 2>,
+    pub(crate) memory: Memory<'a>,
     pub(crate) log: bool,
 }
 
@@ -29,57 +25,49 @@ impl Kernel for Softmax<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let way = self.rows().way();
+    fn run<S: Simd>(mut self, s: S) {
+        let way = self.rows.way();
         if self.log {
-            run_rows(s, way, Write::<LogSoftmax>::new(self));
+            run_rows(s, way, &mut Write::<LogSoftmax>::new(&mut self));
         } else {
-            run_rows(s, way, Write::<Plain>::new(self));
+            run_rows(s, way, &mut Write::<Plain>::new(&mut self));
         }
     }
 }
 
-impl<'a> Softmax<'a> {
-    pub(crate) fn rows(&self) -> Rows<'a, 2> {
-        Rows { grid: self.grid, classes: self.classes, stride: self.strides[0], cross: &Cross::NONE }
-    }
-}
-
 /// With or without the logarithm.
-struct Write<'a, M>(Softmax<'a>, PhantomData<M>);
+struct Write<'a, 'k, M>(&'k mut Softmax<'a>, PhantomData<M>);
 
-impl<'a, M> Write<'a, M> {
+impl<'a, 'k, M> Write<'a, 'k, M> {
     #[inline(always)]
-    fn new(softmax: Softmax<'a>) -> Self {
+    fn new(softmax: &'k mut Softmax<'a>) -> Self {
         Self(softmax, PhantomData)
     }
 }
 
-impl<M: OfPartition> RowKernel for Write<'_, M> {
+impl<M: OfPartition> RowKernel for Write<'_, '_, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) {
-        let rows = self.0.rows();
-        let Softmax { input, out, strides, .. } = self.0;
-        let mut out = Memory { input, data: out, array: OUT, stride: strides[1] };
+    fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) {
+        let Softmax { rows, memory, .. } = &mut *self.0;
         let mut run = rows.grid.start();
         let mut i = 0;
         while i < rows.grid.len {
             let left = rows.grid.len - i;
             if left >= 4 * S::N && S::N > 1 {
-                let partition = layout.four::<S, M, M::Form, 2>(s, &rows, &mut out, &mut run, i, &[]);
+                let partition = layout.four::<S, M, M::Form, 2>(s, rows, memory, &mut run, i, &[]);
                 let four = Four(s);
                 let row = M::coefficients(four, &partition);
-                layout.write_all::<S, Four<S>, M, 2>(s, four, &rows, &mut out, &mut run, i, S::N, &row, None);
+                layout.write_all::<S, Four<S>, M, 2>(s, four, rows, memory, &mut run, i, S::N, &row, None);
                 i = i.wrapping_add(4 * S::N);
                 continue;
             }
             let count = S::N.min(left);
             rows.grid.seek(&mut run, i);
-            let partition = layout.partition::<S, M, M::Form, 2>(s, &rows, &mut out, &mut run, i, count, &[]);
+            let partition = layout.partition::<S, M, M::Form, 2>(s, rows, memory, &mut run, i, count, &[]);
             let row = M::coefficients(s, &partition);
-            layout.write_all::<S, S, M, 2>(s, s, &rows, &mut out, &mut run, i, count, &row, None);
+            layout.write_all::<S, S, M, 2>(s, s, rows, memory, &mut run, i, count, &row, None);
             i = i.wrapping_add(count);
         }
     }
@@ -234,8 +222,8 @@ impl Kernel for LogSumExp<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        run_rows(s, self.rows.way(), self)
+    fn run<S: Simd>(mut self, s: S) -> f32 {
+        run_rows(s, self.rows.way(), &mut self)
     }
 }
 
@@ -243,11 +231,11 @@ impl RowKernel for LogSumExp<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd, L: Layout>(self, s: S, layout: &mut L) -> f32 {
-        let Self { rows, x } = self;
+    fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) -> f32 {
+        let Self { rows, x } = &*self;
         let mut run = rows.grid.start();
         let mut memory = Memory::read_only(x);
-        let partition = layout.partition::<S, Unmapped, ByLeader, 1>(s, &rows, &mut memory, &mut run, 0, 1, &[]);
+        let partition = layout.partition::<S, Unmapped, ByLeader, 1>(s, rows, &mut memory, &mut run, 0, 1, &[]);
         let first = |x: S::F| s.to_lanes(x).as_ref().first().copied();
         match (first(partition.max), first(partition.others)) {
             // One value for the whole row.

@@ -8,17 +8,17 @@ use super::{
     partition::{Form, Layout, NoTerms, Partition, Rows, SHORT, State, TILE, finite},
     rows::{each_row, each_target, max_of, row_tile, sum_without},
 };
-use crate::simd::Simd;
+use crate::simd::{LANES, Scratch, Simd};
 
 /// A row's classes are gathered, a tile at a time; short rows are read where they are, a lane each.
 pub(crate) struct Strided {
-    tile: [f32; TILE],
+    tile: Scratch<{ TILE / LANES }>,
 }
 
 impl Default for Strided {
     #[inline(always)]
     fn default() -> Self {
-        Self { tile: [0.0; TILE] }
+        Self { tile: Scratch::new() }
     }
 }
 
@@ -71,7 +71,7 @@ impl Layout for Strided {
             |[offset, target, _]| {
                 let (mut state, mut terms) = (State::new(s), rows.cross.in_row(s, target));
                 for start in (0..rows.classes).step_by(TILE) {
-                    let tile = buffer.get_mut(..TILE.min(rows.classes - start)).unwrap_or(&mut []);
+                    let tile = buffer.first(TILE.min(rows.classes - start));
                     let at = offset.wrapping_add_signed(rows.stride.wrapping_mul(start.cast_signed()));
                     gather(x, at, rows.stride, tile);
                     if F::CROSS {
@@ -92,35 +92,28 @@ struct Gathered<'x, 'b> {
     x: &'x [f32],
     offset: usize,
     stride: isize,
-    buffer: &'b mut [f32; TILE],
+    buffer: &'b mut Scratch<{ TILE / LANES }>,
     target: usize,
     start: usize,
     len: usize,
-}
-
-impl Gathered<'_, '_> {
-    #[inline(always)]
-    fn first(&self, len: usize) -> &[f32] {
-        self.buffer.get(..len).unwrap_or(&[])
-    }
 }
 
 impl<S: Simd> Others<S> for Gathered<'_, '_> {
     #[inline(always)]
     fn enter(&mut self, _: S, start: usize, len: usize) {
         let at = self.offset.wrapping_add_signed(self.stride.wrapping_mul(start.cast_signed()));
-        gather(self.x, at, self.stride, self.buffer.get_mut(..len).unwrap_or(&mut []));
+        gather(self.x, at, self.stride, self.buffer.first(len));
         (self.start, self.len) = (start, len);
     }
 
     #[inline(always)]
     fn max(&mut self, s: S, len: usize) -> S::F {
-        s.splat(max_of(s, self.first(len)))
+        s.splat(max_of(s, self.buffer.first(len)))
     }
 
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let target = self.target.wrapping_sub(self.start);
-        sum_without(s, self.first(self.len), None, target, finite(s, reference))
+        sum_without(s, self.buffer.first(self.len), None, target, finite(s, reference))
     }
 }

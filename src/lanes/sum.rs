@@ -6,6 +6,9 @@ use crate::{
     total::{Compensated, Total},
 };
 
+/// The numbers of four bits with these in reverse.
+const REVERSED: [u8; LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
+
 /// Values of [`tree`] at a time.
 pub(crate) const ALIVE: usize = 5;
 
@@ -26,7 +29,7 @@ pub(crate) fn tree<T: Copy>(
     let mut pending = [neutral; 4];
     let mut value = neutral;
     for i in 0..1_usize << levels {
-        let j = (i << 1).reverse_bits() >> (usize::BITS - 1 - levels);
+        let j = usize::from(REVERSED[i % LANES]) >> (4 - levels);
         value = if j < count { lane(j) } else { neutral };
         let mut carry = i;
         for waiting in &mut pending {
@@ -144,20 +147,14 @@ impl<F: Copy> LaneSums<F> {
     /// All lanes together, in the tree. Only the first `used` have anything but 0.
     #[inline(always)]
     pub(crate) fn total<S: Simd<F = F>>(self, s: S, used: usize) -> Compensated {
-        let (mut sums, mut losts) = (s.to_lanes(self.sum), s.to_lanes(self.lost));
+        let mut all = self;
         let mut width = used.min(S::N).next_power_of_two();
         while width > 1 {
             width /= 2;
-            let (low, high) = sums.as_mut().split_at_mut_checked(width).unwrap_or_default();
-            let (low_lost, high_lost) = losts.as_mut().split_at_mut_checked(width).unwrap_or_default();
-            let (high, high_lost) = (high.iter_mut().take(width), high_lost.iter_mut().take(width));
-            for ((sum, other), (lost, other_lost)) in low.iter_mut().zip(high).zip(low_lost.iter_mut().zip(high_lost)) {
-                let later = Compensated { sum: *other, lost: *other_lost };
-                Compensated { sum: *sum, lost: *lost } = later.merge(Compensated { sum: *sum, lost: *lost });
-            }
+            all = all.merge(s, Self { sum: s.upper(all.sum, width), lost: s.upper(all.lost, width) });
         }
-        let first = |lanes: &[f32]| lanes.first().copied().unwrap_or_default();
-        Compensated { sum: first(sums.as_ref()), lost: first(losts.as_ref()) }
+        let first = |x| s.to_lanes(x).as_ref().first().copied().unwrap_or_default();
+        Compensated { sum: first(all.sum), lost: first(all.lost) }
     }
 }
 

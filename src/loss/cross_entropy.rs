@@ -204,7 +204,7 @@ impl<'a> CrossEntropyLoss<'a> {
                 let out = self.set(&mut axes, logits.layout(), targets, target, out)?;
                 let cross = self.cross(&axes, targets)?;
                 let rows = axes.rows(&cross)?;
-                self.compute(rows, targets, out, Forward(logits.data()), |_, _| {})
+                self.compute(rows, targets, out, Forward::new(logits.data()), |_, _| {})
             },
         )
     }
@@ -308,7 +308,7 @@ impl<'a> CrossEntropyLoss<'a> {
 
     /// The part that does not depend on ranks and element types. `with_denominator` gets the denominator of the mean.
     #[inline(always)]
-    fn compute<P: Pass, const K: usize>(
+    fn compute<'m, P: Pass<'m>, const K: usize>(
         self,
         rows: Rows<'_, K>,
         targets: Targets<'_>,
@@ -325,7 +325,7 @@ impl<'a> CrossEntropyLoss<'a> {
             Targets::Classes(labels) => {
                 let targets = ClassTargets { labels, weight: self.weight };
                 if out.is_some() || P::WRITES {
-                    with_denominator(&mut pass, targets.check(&rows)?);
+                    with_denominator(&mut pass, targets.check(rows)?);
                 }
                 if self.label_smoothing > 0.0 {
                     let loss = PhantomData::<CrossEntropy<true>>;

@@ -113,7 +113,7 @@ impl<'a> NllLoss<'a> {
         let out = axes.set_out(out)?;
         check_weight(self.weight, axes.classes)?;
         let rows = axes.rows(&Cross::NONE)?;
-        self.compute(rows, target, out, Forward(input.data()), |_, _| {})
+        self.compute(rows, target, out, Forward::new(input.data()), |_, _| {})
     }
 
     #[inline]
@@ -145,7 +145,7 @@ impl<'a> NllLoss<'a> {
 
     /// Runs. `with_denominator` gets the denominator of the mean.
     #[inline]
-    fn compute<T: ClassIndex, P: Pass, const E: usize, const K: usize>(
+    fn compute<'m, T: ClassIndex, P: Pass<'m>, const E: usize, const K: usize>(
         self,
         rows: Rows<'_, K>,
         target: View<'_, T, E>,
@@ -163,7 +163,7 @@ impl<'a> NllLoss<'a> {
             };
             let targets = ClassTargets { labels, weight: self.weight };
             if out.is_some() || P::WRITES {
-                with_denominator(&mut pass, targets.check(&rows)?);
+                with_denominator(&mut pass, targets.check(rows)?);
             }
             let backend = self.backend.unwrap_or_else(Backend::detect);
             backend.run(ClassKernel { rows, targets, out, pass, loss: PhantomData::<NegativeLogLikelihood> })

@@ -58,22 +58,23 @@ where
     }
 }
 
-/// Copies labels that all are classes; `false` if one is not, or if there are too few. Without a branch for each.
+/// Copies labels, widened by `widen`, that all are classes; `false` if one is not, or if there are too few. Without a branch or a
+/// comparison for each.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of no class")]
 #[inline(always)]
-fn copy_classes<T: Copy>(from: &[T], classes: usize, out: &mut [usize]) -> bool
-where
-    usize: TryFrom<T>,
-{
-    let Some(from) = from.get(..out.len()) else {
+fn copy_classes<T: Copy>(from: &[T], classes: usize, out: &mut [usize], widen: impl Fn(T) -> i64) -> bool {
+    let (Some(from), Ok(classes)) = (from.get(..out.len()), i64::try_from(classes)) else {
         return false;
     };
     // A class and its distance from the last one have no sign.
-    let (last, mut signs) = (classes.wrapping_sub(1), 0);
+    let last = classes - 1;
+    let mut signs = last;
     for (out, &label) in out.iter_mut().zip(from) {
-        *out = usize::try_from(label).unwrap_or(IGNORED);
-        signs |= *out | last.wrapping_sub(*out);
+        let label = widen(label);
+        signs |= label | last.wrapping_sub(label);
+        *out = label as usize;
     }
-    last.cast_signed() >= 0 && signs.cast_signed() >= 0
+    signs >= 0
 }
 
 macro_rules! class_index {
@@ -106,8 +107,12 @@ macro_rules! class_index {
                     return None;
                 }
                 let from = self.data.get(offset..).unwrap_or(&[]);
-                if step == 1 && !self.is_ignored_valid() && copy_classes(from, self.classes, out) {
-                    return Some(false);
+                if step == 1 && !self.is_ignored_valid() {
+                    #[allow(clippy::cast_lossless, clippy::cast_possible_wrap, reason = "no class is so large")]
+                    let widen = |label| label as i64;
+                    if copy_classes(from, self.classes, out, widen) {
+                        return Some(false);
+                    }
                 }
                 let (mut at, mut any) = (offset, false);
                 for class in out {

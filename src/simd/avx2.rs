@@ -6,7 +6,7 @@ use core::arch::x86::*;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Block, Kernel, Ops, Simd, arithmetic::Arithmetic};
+use super::{Kernel, Ops, Simd, arithmetic::Arithmetic};
 
 /// Eight lanes; proves that the CPU has AVX2 and FMA. With the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -214,11 +214,6 @@ impl<A: Arithmetic> Simd for Avx2<A> {
         lanes
     }
     #[inline(always)]
-    fn load(self, block: &Block, group: usize) -> __m256 {
-        // SAFETY: `self` proves AVX; the group is 0 or 1, so that eight of the block's sixteen floats follow.
-        unsafe { _mm256_loadu_ps(block.as_ptr().add(group % 2 * 8)) }
-    }
-    #[inline(always)]
     fn load_part(self, x: &[f32], pad: f32) -> __m256 {
         if let Some(x) = x.first_chunk() {
             return self.from_lanes(*x);
@@ -229,11 +224,6 @@ impl<A: Arithmetic> Simd for Avx2<A> {
             let loaded = _mm256_maskload_ps(x.as_ptr(), mask);
             _mm256_blendv_ps(_mm256_set1_ps(pad), loaded, _mm256_castsi256_ps(mask))
         }
-    }
-    #[inline(always)]
-    fn store(self, x: __m256, block: &mut Block, group: usize) {
-        // SAFETY: `self` proves AVX; the group is 0 or 1, so that there is room for eight of the block's floats.
-        unsafe { _mm256_storeu_ps(block.as_mut_ptr().add(group % 2 * 8), x) }
     }
     #[inline(always)]
     fn store_part(self, x: __m256, out: &mut [f32]) {
@@ -338,6 +328,17 @@ impl<A: Arithmetic> Simd for Avx2<A> {
         }
     }
 
+    #[inline(always)]
+    fn upper(self, a: __m256, width: usize) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe {
+            match width {
+                4 => _mm256_permute2f128_ps::<0x11>(a, a),
+                2 => _mm256_permute_ps::<0xee>(a),
+                _ => _mm256_movehdup_ps(a),
+            }
+        }
+    }
     #[inline(always)]
     fn reduce_add(self, a: __m256) -> f32 {
         // SAFETY: `self` proves AVX.

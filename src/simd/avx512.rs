@@ -6,7 +6,7 @@ use core::arch::x86::*;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use super::{Block, Kernel, Ops, Simd, arithmetic::Arithmetic};
+use super::{Kernel, Ops, Simd, arithmetic::Arithmetic};
 
 /// Sixteen lanes; proves that the CPU has AVX-512 F, VL, BW and DQ. With the arithmetic `A`.
 #[derive(Clone, Copy)]
@@ -215,11 +215,6 @@ impl<A: Arithmetic> Simd for Avx512<A> {
         lanes
     }
     #[inline(always)]
-    fn load(self, block: &Block, _group: usize) -> __m512 {
-        // SAFETY: `self` proves AVX-512; sixteen floats are read from an array of sixteen.
-        unsafe { _mm512_loadu_ps(block.as_ptr()) }
-    }
-    #[inline(always)]
     fn load_part(self, x: &[f32], pad: f32) -> __m512 {
         if let Some(x) = x.first_chunk() {
             return self.from_lanes(*x);
@@ -227,11 +222,6 @@ impl<A: Arithmetic> Simd for Avx512<A> {
         let mask = self.first(x.len());
         // SAFETY: `self` proves AVX-512; a masked load touches the lanes of the mask only, which has no more than `x`.
         unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(pad), mask, x.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store(self, x: __m512, block: &mut Block, _group: usize) {
-        // SAFETY: `self` proves AVX-512; sixteen floats are written to an array of sixteen.
-        unsafe { _mm512_storeu_ps(block.as_mut_ptr(), x) }
     }
     #[inline(always)]
     fn store_part(self, x: __m512, out: &mut [f32]) {
@@ -347,6 +337,18 @@ impl<A: Arithmetic> Simd for Avx512<A> {
         }
     }
 
+    #[inline(always)]
+    fn upper(self, a: __m512, width: usize) -> __m512 {
+        // SAFETY: `self` proves AVX-512.
+        unsafe {
+            match width {
+                8 => _mm512_shuffle_f32x4::<0xee>(a, a),
+                4 => _mm512_shuffle_f32x4::<0x55>(a, a),
+                2 => _mm512_permute_ps::<0xee>(a),
+                _ => _mm512_movehdup_ps(a),
+            }
+        }
+    }
     #[inline(always)]
     fn reduce_add(self, a: __m512) -> f32 {
         // SAFETY: `self` proves AVX-512.

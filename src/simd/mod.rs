@@ -19,7 +19,9 @@ mod avx2;
 mod avx512;
 mod backend;
 mod four;
+mod per_lane;
 mod scalar;
+mod scratch;
 
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
@@ -29,7 +31,9 @@ use core::marker::PhantomData;
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD, Step};
 pub(crate) use four::Four;
+pub(crate) use per_lane::PerLane;
 pub(crate) use scalar::{INTEGERS, SCALAR, Scalar, order};
+pub(crate) use scratch::Scratch;
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
@@ -201,13 +205,18 @@ pub(crate) trait Simd: Ops {
     /// Runs `kernel` in a function of its own, which is compiled for these instructions.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
+    /// The same where the function must not become part of its caller, whose frame would have room for it in every call.
+    /// (`#[inline(never)]` is ignored next to `#[target_feature]`.)
+    #[inline(never)]
+    fn vectorize_apart<K: Kernel>(self, kernel: K) -> K::Output {
+        self.vectorize(kernel)
+    }
+
     /// Asks for the memory that lies `ahead` elements behind the start of `x`, of which the address need not be valid.
     fn prefetch(self, _x: &[f32], _ahead: usize) {}
 
     fn from_lanes(self, x: Self::Lanes) -> Self::F;
     fn to_lanes(self, x: Self::F) -> Self::Lanes;
-    /// The lanes `group * N ..` of a block. Groups are counted modulo `16 / N`.
-    fn load(self, block: &Block, group: usize) -> Self::F;
     /// The first `N` elements, `pad` where there are fewer.
     fn load_part(self, x: &[f32], pad: f32) -> Self::F;
     /// `N` elements from `offset` on that are `step` apart; `None` if they are not all in `x`.
@@ -220,7 +229,6 @@ pub(crate) trait Simd: Ops {
         }
         Some(self.from_lanes(lanes))
     }
-    fn store(self, x: Self::F, block: &mut Block, group: usize);
     /// Stores as many lanes as `out` has room for.
     fn store_part(self, x: Self::F, out: &mut [f32]);
 
@@ -266,6 +274,17 @@ pub(crate) trait Simd: Ops {
         }
     }
 
+    /// The lanes `width .. 2 width` in the place of the first `width`, where these are half of `N` or less and a power of two; the
+    /// others have no meaning.
+    #[inline(always)]
+    fn upper(self, a: Self::F, width: usize) -> Self::F {
+        let mut lanes = self.to_lanes(a);
+        let (low, high) = lanes.as_mut().split_at_mut_checked(width).unwrap_or_default();
+        for (low, &high) in low.iter_mut().zip(&*high) {
+            *low = high;
+        }
+        self.from_lanes(lanes)
+    }
     /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
     fn reduce_add(self, a: Self::F) -> f32;
     /// The maximum of the `N` lanes, in the same tree, each step as [`Simd::max`].

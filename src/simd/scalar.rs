@@ -1,6 +1,6 @@
 //! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
 
-use super::{Block, Kernel, LANES, Ops, Simd};
+use super::{Kernel, Ops, Simd};
 
 /// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition. With `INTEGER`
 /// exponentials are computed by integers.
@@ -213,16 +213,8 @@ impl<const INTEGER: bool> Simd for Scalar<INTEGER> {
         [x]
     }
     #[inline(always)]
-    fn load(self, block: &Block, group: usize) -> f32 {
-        block[group % LANES]
-    }
-    #[inline(always)]
     fn load_part(self, x: &[f32], pad: f32) -> f32 {
         x.first().copied().unwrap_or(pad)
-    }
-    #[inline(always)]
-    fn store(self, x: f32, block: &mut Block, group: usize) {
-        block[group % LANES] = x;
     }
     #[inline(always)]
     fn store_part(self, x: f32, out: &mut [f32]) {

@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use wide::{bytemuck::cast, f32x4, i32x4};
 
 use super::{
-    Block, Kernel, Ops, Simd,
+    Kernel, Ops, Simd,
     arithmetic::{Arithmetic, Portable},
 };
 
@@ -170,11 +170,6 @@ impl<A: Arithmetic> Simd for Wide<A> {
         x.to_array()
     }
     #[inline(always)]
-    fn load(self, block: &Block, group: usize) -> f32x4 {
-        let (groups, _) = block.as_chunks::<4>();
-        f32x4::new(groups[group % 4])
-    }
-    #[inline(always)]
     fn load_part(self, x: &[f32], pad: f32) -> f32x4 {
         f32x4::new(match *x {
             [a, b, c, d, ..] => [a, b, c, d],
@@ -183,11 +178,6 @@ impl<A: Arithmetic> Simd for Wide<A> {
             [a] => [a, pad, pad, pad],
             [] => [pad; 4],
         })
-    }
-    #[inline(always)]
-    fn store(self, x: f32x4, block: &mut Block, group: usize) {
-        let (groups, _) = block.as_chunks_mut::<4>();
-        groups[group % 4] = x.to_array();
     }
     #[inline(always)]
     fn store_part(self, x: f32x4, out: &mut [f32]) {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::{
     exact, math,
-    simd::{Block, Kernel, LANES, Ops, Simd},
+    simd::{Block, Kernel, Ops, Simd},
 };
 
 pub(crate) trait Function {
@@ -70,8 +70,8 @@ impl<F: Function> Kernel for Apply<'_, F> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for (x, out) in self.x.iter().zip(self.out) {
-            for group in 0..LANES / S::N {
-                s.store(F::run(s, s.load(x, group)), out, group);
+            for (x, out) in x.chunks(S::N).zip(out.chunks_mut(S::N)) {
+                s.store_part(F::run(s, s.load_part(x, 0.0)), out);
             }
         }
     }

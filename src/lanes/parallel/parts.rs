@@ -13,7 +13,7 @@ use crate::{
         partition::Rows,
         pass::{Backward, Forward, Pass},
         probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
-        softmax::{self, Softmax},
+        softmax::Softmax,
     },
     simd::{Compiled, SCALAR},
     total::{Compensated, Total},
@@ -98,22 +98,23 @@ impl<const K: usize> Rows<'_, K> {
 }
 
 /// A pass that can be cut.
-pub(crate) trait CutPass: Pass + Send + Sized {
+pub(crate) trait CutPass<'m>: Pass<'m> + Send + Sized {
     fn is_ascending<const K: usize>(&self, rows: &Rows<'_, K>) -> bool;
     fn cut<const K: usize>(self, right: &mut Rows<'_, K>) -> (Self, Self);
 }
 
-impl CutPass for Forward<'_> {
+impl<'m> CutPass<'m> for Forward<'m> {
     fn is_ascending<const K: usize>(&self, _: &Rows<'_, K>) -> bool {
         true
     }
 
     fn cut<const K: usize>(self, _: &mut Rows<'_, K>) -> (Self, Self) {
-        (Self(self.0), Self(self.0))
+        let input = self.0.input.unwrap_or(&[]);
+        (Self::new(input), Self::new(input))
     }
 }
 
-impl CutPass for Backward<'_> {
+impl<'m> CutPass<'m> for Backward<'m> {
     fn is_ascending<const K: usize>(&self, rows: &Rows<'_, K>) -> bool {
         self.rows.is_ascending(&rows.grid, rows.classes)
     }
@@ -124,7 +125,7 @@ impl CutPass for Backward<'_> {
     }
 }
 
-impl<P: CutPass, L: Send, const K: usize> Parts for ClassKernel<'_, P, L, K>
+impl<'m, P: CutPass<'m>, L: Send, const K: usize> Parts for ClassKernel<'_, P, L, K>
 where
     Self: Compiled<Output = Result<Total, Error>>,
 {
@@ -148,7 +149,7 @@ where
     }
 }
 
-impl<P: CutPass, const K: usize> Parts for ProbabilityCrossEntropy<'_, P, K>
+impl<'m, P: CutPass<'m>, const K: usize> Parts for ProbabilityCrossEntropy<'_, P, K>
 where
     Self: Compiled<Output = Total>,
 {
@@ -190,23 +191,18 @@ where
 
 impl Parts for Softmax<'_> {
     fn items(&self) -> (usize, usize) {
-        (self.grid.len, tile_rows(self.classes))
+        (self.rows.grid.len, tile_rows(self.rows.classes))
     }
 
     fn is_ascending(&self) -> bool {
-        let reach = self.classes.saturating_sub(1).saturating_mul(self.strides[1].unsigned_abs());
-        self.grid.is_ascending(softmax::OUT, reach)
+        self.memory.is_ascending(&self.rows.grid, self.rows.classes)
     }
 
     fn split_at(self, middle: usize) -> (Self, Self) {
-        let Self { grid, classes, strides, input, out, log } = self;
-        let (left, mut right) = grid.split_at(middle);
-        let rows = Memory { input, data: out, array: softmax::OUT, stride: strides[1] };
-        let (left_out, right_out) = rows.cut(classes, &mut right);
-        (
-            Self { grid: left, classes, strides, input, out: left_out.data, log },
-            Self { grid: right, classes, strides, input, out: right_out.data, log },
-        )
+        let Self { rows, memory, log } = self;
+        let (left, mut right) = rows.split_at(middle);
+        let (left_memory, right_memory) = memory.cut(right.classes, &mut right.grid);
+        (Self { rows: left, memory: left_memory, log }, Self { rows: right, memory: right_memory, log })
     }
 }
 

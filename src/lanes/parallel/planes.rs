@@ -242,26 +242,25 @@ impl<'a> WriteRows<'a, BACKWARD> for ProbabilityGradient<'a, BACKWARD> {
 
 impl<'a> WriteRows<'a, 2> for Softmax<'a> {
     fn rows(&self) -> Rows<'_, 2> {
-        Softmax::rows(self)
+        self.rows
     }
 
     fn written(&self) -> (usize, isize) {
-        (softmax::OUT, self.strides[1])
+        (softmax::OUT, self.memory.stride)
     }
 
     fn is_in_place(&self) -> bool {
-        self.input.is_none()
+        self.memory.input.is_none()
     }
 
     fn take(&mut self) -> &'a mut [f32] {
-        core::mem::take(&mut self.out)
+        core::mem::take(&mut self.memory.data)
     }
 
     fn run_in(self, backend: Backend, buffer: &mut [f32]) {
-        let rows = Softmax::rows(&self);
+        let Self { rows, memory, log } = self;
         let mut axes = rows.grid.axes();
-        let (Rows { grid, classes, stride, .. }, out) = in_buffer(&rows, self.input, softmax::OUT, buffer, &mut axes);
-        let strides = [stride, out.stride];
-        Softmax { grid, classes, strides, input: out.input, out: out.data, log: self.log }.run_on(backend);
+        let (rows, memory) = in_buffer(&rows, memory.input, softmax::OUT, buffer, &mut axes);
+        Softmax { rows, memory, log }.run_on(backend);
     }
 }
