@@ -11,11 +11,12 @@ use common::{
     array::Array,
     backends,
     case::{Case, Loss, Setting},
+    check,
     generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes_for_layouts, classes, size, soft_classes},
     kernels,
     random::Random,
 };
-use losslanes::{Backend, Isa, Total};
+use losslanes::{Backend, CrossEntropyLoss, Isa, Total, View, ViewMut};
 
 const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
 
@@ -114,6 +115,32 @@ fn merged_totals() {
         });
         let totals: Vec<String> = totals.collect();
         assert!(totals.iter().all(|total| *total == totals[0]), "{totals:?}");
+    }
+}
+
+/// Rows that overlap, as windows that slide along a series: as if each had numbers of its own.
+#[test]
+fn overlapping_rows() {
+    const ROWS: usize = 70;
+    let mut random = Random::new(20);
+    let series: Vec<f32> = (0..400).map(|_| random.uniform(-20.0, 20.0)).collect();
+    for (classes, step) in [(2, 1), (3, 2), (5, 2), (20, 3), (70, 1)] {
+        let windows: Vec<f32> = (0..ROWS).flat_map(|row| &series[row * step..][..classes]).copied().collect();
+        let labels: Vec<u8> = (0..ROWS).map(|row| (row % classes) as u8).collect();
+        let shape = [ROWS, classes];
+        for backend in backends::all() {
+            let run = |x: View<'_, f32, 2>| {
+                let mut results = vec![0.0; ROWS * classes];
+                let labels = View::new(&labels, [ROWS]).expect("a label for each row");
+                let gradient = ViewMut::new(&mut results, shape).expect("one for each logit");
+                let loss = CrossEntropyLoss::new().on(backend).sum_with_grad(x, labels, gradient);
+                results.push(loss.expect("valid labels"));
+                results
+            };
+            let overlapping = View::strided(&series, 0, shape, [step.cast_signed(), 1]).expect("inside of the series");
+            let apart = View::new(&windows, shape).expect("all windows");
+            check::same_bits(&run(overlapping), &run(apart), || format!("{backend}: {classes} classes, step {step}"));
+        }
     }
 }
 

@@ -232,6 +232,13 @@ fn probability_out_of_range() {
             assert_eq!(loss.mean_with_grad_in_place(in_place, target), Err(error), "{backend}");
             assert_eq!(replaced.map(f32::to_bits), input.map(f32::to_bits), "{backend}");
         }
+        // One alone, wherever it is in a group of vectors.
+        for at in 0..100 {
+            let mut input = [0.5; 100];
+            input[at] = 1.5;
+            let error = Error::ProbabilityOutOfRange { index: at, value: 1.5 };
+            assert_eq!(loss.mean(view(&input, [100]), view(&targets, [100])).err(), Some(error), "{backend}");
+        }
         let bounds = [0.0, 1.0, -0.0, f32::NAN];
         assert!(loss.sum(view(&bounds, [4]), view(&[0.0; 4], [4])).is_ok_and(f32::is_nan));
     }

@@ -16,7 +16,7 @@ use common::{
     layouts::{CONTIGUOUS, Placement},
     random::Random,
 };
-use losslanes::{Isa, kernels};
+use losslanes::{Backend, Isa, kernels};
 
 impl Map {
     /// The error bound of an elementwise kernel, in units of the last place.
@@ -58,6 +58,31 @@ fn elementwise(x: Vec<f32>) {
                 assert!(error <= map.bound(), "{map:?}({x:e}) on {backend}: {got:e} for {want:e}, {error} ULP");
             }
         }
+    }
+}
+
+/// The addition by integers has the bits of that by floats, seen where a kernel adds what others give.
+#[test]
+fn additions_by_integers() {
+    let mut random = Random::new(24);
+    let run = |map: Map, x: &Array<f32>| map.run(Backend::INTEGER, x, CONTIGUOUS, CONTIGUOUS);
+    // To a positive number softplus adds what it gives for the negative one.
+    let x = Array::from_fn(&[size(20_000)], |_| random.uniform(0.0, 20.0));
+    let soft = run(Map::Softplus, &x.map(|x| -x));
+    let sums: Vec<f32> = x.data.iter().zip(soft).map(|(x, soft)| x + soft).collect();
+    check::same_bits(&run(Map::Softplus, &x), &sums, || "softplus".into());
+    // Beside a logit that is much larger, the logarithm of a probability is their difference: any signs, any distance.
+    let pairs = (0..size(40_000)).map(|_| [(); 2].map(|()| f32::from_bits(random.next() as u32)));
+    let pairs: Vec<[f32; 2]> = pairs.filter(|[a, b]| b - a > 110.0 && a.is_finite() && b.is_finite()).collect();
+    let logs = run(Map::LogSoftmax(1), &Array::new(&[pairs.len(), 2], pairs.as_flattened().to_vec()));
+    for ([a, b], log) in pairs.iter().zip(logs.iter().step_by(2)) {
+        assert_eq!(log.to_bits(), (a - b).to_bits(), "{a:e} - {b:e}");
+    }
+    // Exponentials down to the smallest subnormal.
+    let sum = |x: &[f32]| Reduction::ExpSum(0.0).run(Backend::INTEGER, &Array::new(&[x.len()], x.to_vec()), CONTIGUOUS);
+    for _ in 0..size(5_000) {
+        let [a, b] = [(); 2].map(|()| random.uniform(-104.0, -80.0));
+        assert_eq!(sum(&[a, b]).to_bits(), (sum(&[a]) + sum(&[b])).to_bits(), "exponentials of {a} and {b}");
     }
 }
 
@@ -153,7 +178,7 @@ fn results_beyond_the_caches() {
 /// The functions of the module are those of the detected backend.
 #[test]
 fn detected_backend() {
-    use losslanes::{Backend, View, ViewMut};
+    use losslanes::{View, ViewMut};
 
     const NUMBERS: [f32; 3] = [1.25, -2.0, 0.5];
     let x = View::new(&NUMBERS, [3]).expect("a view");

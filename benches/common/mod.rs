@@ -131,6 +131,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let group = "cross_entropy";
     add(group, "ce/1x10", classes, [1, 10], RowMajor, 0.0);
     add(group, "ce/1x1000", classes, [1, 1000], RowMajor, 0.17);
+    add(group, "ce/32x10", classes, [32, 10], RowMajor, 0.0);
     add(group, "ce/65536x2", classes, [65536, 2], RowMajor, 0.60);
     add(group, "ce/65536x10", classes, [65536, 10], RowMajor, 0.35);
     add(group, "ce/8192x100", classes, [8192, 100], RowMajor, 0.22);
@@ -142,9 +143,12 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "ce_each/4096x1000", each, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_weight/65536x10", weight, [65536, 10], RowMajor, 0.0);
     add(group, "ce_weight/4096x1000", weight, [4096, 1000], RowMajor, 0.0);
+    add(group, "ce_smoothing/65536x2", smoothing, [65536, 2], RowMajor, 0.0);
     add(group, "ce_smoothing/65536x10", smoothing, [65536, 10], RowMajor, 0.0);
     add(group, "ce_smoothing/4096x1000", smoothing, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_smoothing/nchw", smoothing, [2, 21], RowMajor, 0.0);
+    add(group, "ce_probabilities/32x10", probabilities, [32, 10], RowMajor, 0.0);
+    add(group, "ce_probabilities/65536x2", probabilities, [65536, 2], RowMajor, 0.0);
     add(group, "ce_probabilities/65536x10", probabilities, [65536, 10], RowMajor, 0.0);
     add(group, "ce_probabilities/4096x1000", probabilities, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_padded/8192x100", classes, [8192, 100], Padded, 0.0);
@@ -154,6 +158,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let grad = Work::ClassesGrad;
     add(group, "ce_grad/1x10", grad, [1, 10], RowMajor, 0.0);
     add(group, "ce_grad/1x1000", grad, [1, 1000], RowMajor, 0.30);
+    add(group, "ce_grad/32x10", grad, [32, 10], RowMajor, 0.0);
     add(group, "ce_grad/65536x2", grad, [65536, 2], RowMajor, 1.0);
     add(group, "ce_grad/65536x10", grad, [65536, 10], RowMajor, 0.60);
     add(group, "ce_grad/8192x100", grad, [8192, 100], RowMajor, 0.40);
@@ -192,6 +197,7 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "softplus/100000", softplus, [1, 100_000], RowMajor, 0.40);
     add(group, "log_sigmoid/100000", log_sigmoid, [1, 100_000], RowMajor, 0.40);
     add(group, "softmax/1x10", softmax, [1, 10], RowMajor, 0.0);
+    add(group, "softmax/32x10", softmax, [32, 10], RowMajor, 0.0);
     add(group, "softmax/1x1000", softmax, [1, 1000], RowMajor, 0.21);
     add(group, "softmax/100x1000", softmax, [100, 1000], RowMajor, 0.21);
     add(group, "softmax/10000x10", softmax, [10_000, 10], RowMajor, 0.0);

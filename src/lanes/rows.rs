@@ -408,7 +408,7 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
     let mut state = State::new(s);
     state.enter(s, 0, max, &NoTerms);
     state.leave(s, sum, ties(s, rows.classes, sum_each(s, &below)));
-    Partition { logit: rows.pick(s, x, run, i, labels), ..state.finish(s, rows.classes, &NoTerms) }
+    state.finish(s, rows.classes, &NoTerms)
 }
 
 /// The sum of each vector's lanes.
