@@ -224,7 +224,10 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         let mut loss = self.loss.four(s, rows, pass, &mut self.run, i, labels, weight);
         for k in 0..4 {
             loss[k] = s.select(kept[k], loss[k], zero);
-            self.store(s, i.wrapping_add(k * S::N), S::N, loss[k]);
+        }
+        // Apart from that, which would go through memory with it.
+        for (k, &loss) in loss.iter().enumerate() {
+            self.store(s, i.wrapping_add(k * S::N), S::N, loss);
         }
         (loss, weight)
     }

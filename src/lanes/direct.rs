@@ -8,11 +8,11 @@ use super::{
     math,
     others::{self, ByLanes, HEAD, Others, Sum},
     partition::{
-        Each, Form, Layout, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, finite, join_lanes,
+        Each, Form, Layout, NOTHING, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, finite, join_lanes,
         small_count, tile,
     },
 };
-use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Scalar, Simd, Strided};
+use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Simd, Strided};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -209,8 +209,7 @@ fn max_of(x: &Strided<'_>, len: usize) -> f32 {
 #[inline(never)]
 fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f32) {
     let o = SCALAR;
-    // To -0 everything can be added, too, and to set it takes no call of `memset`.
-    let (mut sums, mut joined) = ([-0.0; LANES], 0);
+    let (mut sums, mut joined) = ([NOTHING; LANES], 0);
     let reference = finite(o, reference);
     for class in 0..len.min(x.len()) {
         if class != target {
@@ -221,14 +220,13 @@ fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f
             *sum = o.mul_add(p, math::scale(o, t), *sum);
         }
     }
-    let sum = join_lanes::<Scalar<false>, _>(
-        len,
+    let sum = join_lanes(
         &mut sums,
-        -0.0,
+        0.0,
         #[inline(always)]
         |a, b| o.add(a, b),
     );
-    (o.add(0.0, sum), o.from_bits(joined))
+    (sum, o.from_bits(joined))
 }
 
 /// Rows without the classes `labels`, if there are any.

@@ -12,7 +12,7 @@
 
 use super::{
     math,
-    partition::{Form, Partition, Source, TILE, finite, join_lanes, lane_sums},
+    partition::{Form, NOTHING, Partition, Source, TILE, finite, join_lanes, lane_sums},
     sum::{ALIVE, tree},
 };
 use crate::simd::{LANES, Ops};
@@ -188,14 +188,14 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
             );
             return Sum { sum, joined };
         }
-        let mut sums = lane_sums::<O, _>(zero);
+        let nothing = o.splat(NOTHING);
+        let mut sums = lane_sums::<O, _>(nothing);
         for at in 0..len {
             // Tiles are whole groups of lanes.
-            let sum = sums.get_mut(at, zero);
-            *sum = self.add(o, at, reference, *sum, &mut joined);
+            let added = self.add(o, at, reference, sums.get(at).unwrap_or(nothing), &mut joined);
+            sums.set(at, added);
         }
-        let sum = join_lanes::<O, _>(
-            len,
+        let sum = join_lanes(
             sums.as_mut_slice(),
             zero,
             #[inline(always)]

@@ -35,7 +35,7 @@ use super::{
     strided::Strided,
     sum::LaneSums,
 };
-use crate::simd::{Four, Group, Kernel, LANES, Ops, PerLane, Simd, Step};
+use crate::simd::{Four, Group, Kernel, Ops, PerLane, Simd, Step};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -380,14 +380,15 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     }
     let reference = state.enter(o, start, tile_max, terms);
     let zero = o.splat(0.0);
-    let mut sum = lane_sums::<O, _>(zero);
+    let nothing = o.splat(NOTHING);
+    let mut sum = lane_sums::<O, _>(nothing);
     // How many are equal to the reference: all but those below it.
     let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
     let mut from = 0;
     loop {
         let to = if T > 0 { len.min(from + BLOCK) } else { len };
-        let mut weighted = lane_sums::<O, _>([zero; T]);
+        let mut weighted = lane_sums::<O, _>([nothing; T]);
         for at in from..to {
             let class = start.wrapping_add(at);
             let x = rows.load(class);
@@ -411,17 +412,16 @@ pub(crate) fn tile<O: Ops, const T: usize>(
                 rows.see(class, x);
                 rows.keep(class, term.whole);
                 // Tiles and blocks are whole groups of lanes.
-                let sum = sum.get_mut(at, zero);
-                *sum = term.add_to(o, *sum);
+                let added = term.add_to(o, sum.get(at).unwrap_or(nothing));
+                sum.set(at, added);
             }
             if T > 0 {
-                let sums = weighted.get_mut(at, [zero; T]);
-                *sums = terms.add(o, class, d, *sums);
+                let added = terms.add(o, class, d, weighted.get(at).unwrap_or([nothing; T]));
+                weighted.set(at, added);
             }
         }
         if T > 0 {
-            let joined = join_lanes::<O, _>(
-                to - from,
+            let joined = join_lanes(
                 weighted.as_mut_slice(),
                 [zero; T],
                 #[inline(always)]
@@ -441,8 +441,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
             |_| whole.value(),
         )
     } else {
-        join_lanes::<O, _>(
-            len,
+        join_lanes(
             sum.as_mut_slice(),
             zero,
             #[inline(always)]
@@ -452,19 +451,20 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     state.leave(o, sum, o.to_float(ties));
 }
 
-/// Sums for each virtual lane of a tile or a block. Those of a single lane are few bytes, and set at once.
+/// Sums for each lane of a tile or a block. To float hardware with one lane a number of lanes that is known is worth more.
 #[inline(always)]
-pub(crate) fn lane_sums<O: Ops, T: Copy>(zero: T) -> PerLane<T> {
-    if size_of::<O::F>() > size_of::<f32>() { PerLane::empty() } else { PerLane::filled(zero) }
+pub(crate) fn lane_sums<O: Ops, T: Copy>(nothing: T) -> PerLane<T> {
+    if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { PerLane::empty() } else { PerLane::filled(nothing) }
 }
 
-/// Joins the lanes of a tile or a block of `len` classes; `zero` if there are none.
+/// What the sums of lanes begin with. To -0 everything can be added, too, and to set it takes no call of `memset`.
+pub(crate) const NOTHING: f32 = -0.0;
+
+/// Joins the lanes of a tile or a block, and `zero`, of which -0 becomes 0.
 #[inline(always)]
-pub(crate) fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T], zero: T, mut join: impl FnMut(T, T) -> T) -> T {
-    // Lanes that are not in use add nothing: to float hardware with one lane a number that is known is worth more.
-    let used = if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { len.min(LANES) } else { LANES };
+pub(crate) fn join_lanes<T: Copy>(lanes: &mut [T], zero: T, mut join: impl FnMut(T, T) -> T) -> T {
     // From the last lane on, each goes to the one without its highest bit: level by level.
-    for lane in (1..used).rev() {
+    for lane in (1..lanes.len()).rev() {
         let to = lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros());
         if let Some((lanes, &mut [value, ..])) = lanes.split_at_mut_checked(lane)
             && let Some(to) = lanes.get_mut(to)
@@ -472,7 +472,7 @@ pub(crate) fn join_lanes<O: Ops, T: Copy>(len: usize, lanes: &mut [T], zero: T, 
             *to = join(*to, value);
         }
     }
-    lanes.first().copied().unwrap_or(zero)
+    join(zero, lanes.first().copied().unwrap_or(zero))
 }
 
 /// The exponential of a logit relative to the reference, `p · scale`; 0 where it is not below the reference.

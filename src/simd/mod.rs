@@ -32,7 +32,7 @@ pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD, Step};
 pub(crate) use four::Four;
 pub(crate) use per_lane::PerLane;
-pub(crate) use scalar::{INTEGERS, SCALAR, Scalar, order};
+pub(crate) use scalar::{INTEGERS, SCALAR, order};
 pub(crate) use scratch::Scratch;
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
@@ -206,7 +206,7 @@ pub(crate) trait Simd: Ops {
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The same where the function must not become part of its caller, whose frame would have room for it in every call.
-    /// (`#[inline(never)]` is ignored next to `#[target_feature]`.)
+    /// (`rustc` 1.95 ignores `#[inline(never)]` next to `#[target_feature]`.)
     #[inline(never)]
     fn vectorize_apart<K: Kernel>(self, kernel: K) -> K::Output {
         self.vectorize(kernel)

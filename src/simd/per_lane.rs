@@ -4,8 +4,8 @@ use core::{mem::MaybeUninit, slice};
 
 use super::LANES;
 
-/// The values of the first virtual lanes, which are initialised when they are used first: of short rows most never are, and to set
-/// them would take longer than all else.
+/// The values of the first virtual lanes. The others are not initialised: short rows never use most of them, and to set all would
+/// take longer than all else.
 pub(crate) struct PerLane<T> {
     values: [MaybeUninit<T>; LANES],
     /// So many are initialised.
@@ -25,16 +25,22 @@ impl<T: Copy> PerLane<T> {
         Self { values: [MaybeUninit::new(value); LANES], len: LANES }
     }
 
-    /// The value of `lane` modulo 16, to be changed; `first` if it has none yet.
+    /// The value of `lane` modulo 16, if it has one.
     #[inline(always)]
-    pub(crate) fn get_mut(&mut self, lane: usize, first: T) -> &mut T {
+    pub(crate) fn get(&self, lane: usize) -> Option<T> {
         let lane = lane % LANES;
-        while self.len <= lane {
-            self.values[self.len % LANES].write(first);
-            self.len += 1;
+        // SAFETY: all values below `len` are initialised.
+        if lane < self.len { Some(unsafe { self.values[lane].assume_init() }) } else { None }
+    }
+
+    /// Sets the value of `lane` modulo 16, which must have one, or be the first that has none.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, lane: usize, value: T) {
+        let lane = lane % LANES;
+        if lane <= self.len {
+            self.values[lane].write(value);
+            self.len = self.len.max(lane + 1);
         }
-        // SAFETY: `lane` is below `len`, and all values below `len` are initialised.
-        unsafe { self.values[lane].assume_init_mut() }
     }
 
     /// All values there are.

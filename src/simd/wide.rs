@@ -196,11 +196,12 @@ impl<A: Arithmetic> Simd for Wide<A> {
         if step.saturating_mul(3).saturating_add(4) > out.len() {
             return;
         }
-        for (number, row) in f32x4::transpose(columns).into_iter().enumerate() {
-            if let Some(out) = out.get_mut(number * step..).and_then(<[f32]>::first_chunk_mut) {
-                *out = row.to_array();
-            }
-        }
+        // Not a loop: its rows would go through memory.
+        let [a, b, c, d] = f32x4::transpose(columns);
+        store_at(0, a, out);
+        store_at(step, b, out);
+        store_at(2 * step, c, out);
+        store_at(3 * step, d, out);
     }
 
     #[inline(always)]
@@ -217,5 +218,13 @@ impl<A: Arithmetic> Simd for Wide<A> {
     #[inline(always)]
     fn vectors(self, a: f32x4) -> [f32x4; 4] {
         [a; 4]
+    }
+}
+
+/// Writes four floats from `at` on, if there is room.
+#[inline(always)]
+fn store_at(at: usize, x: f32x4, out: &mut [f32]) {
+    if let Some(out) = out.get_mut(at..).and_then(<[f32]>::first_chunk_mut) {
+        *out = x.to_array();
     }
 }

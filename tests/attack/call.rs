@@ -10,7 +10,10 @@ use super::{
     source::{Fill, Source},
 };
 use crate::common::{
-    backends, check,
+    array::Array,
+    backends,
+    case::{Case, Loss},
+    check,
     reference::{Reference, Slope},
 };
 
@@ -28,6 +31,17 @@ pub trait Calls<T, const D: usize, const E: usize, const R: usize>: Copy {
         upstream: View<'_, f32, R>,
         out: ViewMut<'_, f32, R>,
     ) -> Result<(), Error>;
+    fn target_grad(
+        self,
+        _x: View<'_, f32, D>,
+        _upstream: View<'_, f32, R>,
+        _grad: ViewMut<'_, f32, D>,
+    ) -> Result<(), Error> {
+        unreachable!("no such method")
+    }
+    fn hessian(self, _x: View<'_, f32, D>, _t: View<'_, T, E>, _out: ViewMut<'_, f32, R>) -> Result<(), Error> {
+        unreachable!("no such method")
+    }
 }
 
 /// The input of a call with a gradient: beside it, or in its place.
@@ -36,8 +50,27 @@ pub enum Input<'a, const D: usize> {
     InPlace(ViewMut<'a, f32, D>),
 }
 
+/// A method that not all losses have.
+macro_rules! derivative {
+    (target_grad $t:ty, $d:ident, $e:ident, $r:ident) => {
+        fn target_grad(
+            self,
+            x: View<'_, f32, $d>,
+            upstream: View<'_, f32, $r>,
+            grad: ViewMut<'_, f32, $d>,
+        ) -> Result<(), Error> {
+            self.target_grad(x, upstream, grad)
+        }
+    };
+    (hessian $t:ty, $d:ident, $e:ident, $r:ident) => {
+        fn hessian(self, x: View<'_, f32, $d>, t: View<'_, $t, $e>, out: ViewMut<'_, f32, $r>) -> Result<(), Error> {
+            self.hessian(x, t, out)
+        }
+    };
+}
+
 macro_rules! calls {
-    ([$($generics:tt)*] $loss:ty, $t:ty, $d:ident, $e:ident, $r:ident) => {
+    ([$($generics:tt)*] $loss:ty, $t:ty, $d:ident, $e:ident, $r:ident $(, $derivative:ident)*) => {
         impl<$($generics)*> Calls<$t, $d, $e, $r> for $loss {
             fn on(self, backend: Backend) -> Self {
                 self.on(backend)
@@ -72,14 +105,15 @@ macro_rules! calls {
                     Input::InPlace(x) => self.none_with_grad_in_place(x, t, upstream, out),
                 }
             }
+            $(derivative! { $derivative $t, $d, $e, $r })*
         }
     };
 }
 
-calls! { [T: Target, const D: usize, const E: usize, const R: usize] CrossEntropyLoss<'_>, T, D, E, R }
+calls! { [T: Target, const D: usize, const E: usize, const R: usize] CrossEntropyLoss<'_>, T, D, E, R, target_grad }
 calls! { [T: ClassIndex, const D: usize, const E: usize, const R: usize] NllLoss<'_>, T, D, E, R }
-calls! { [const D: usize] BceLoss<'_, D>, f32, D, D, D }
-calls! { [const D: usize] BceWithLogitsLoss<'_, D>, f32, D, D, D }
+calls! { [const D: usize] BceLoss<'_, D>, f32, D, D, D, target_grad }
+calls! { [const D: usize] BceWithLogitsLoss<'_, D>, f32, D, D, D, target_grad, hessian }
 
 /// Which method is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +123,8 @@ pub enum Method {
     SumWithGrad,
     MeanWithGrad,
     NoneWithGrad,
+    TargetGrad,
+    Hessian,
 }
 
 /// A method and the arrays that all losses have.
@@ -102,7 +138,7 @@ pub struct Call<T: Copy, const D: usize, const E: usize, const R: usize> {
     pub grad: Claim<f32, D>,
 }
 
-/// What a call gives: its number, the losses, and the gradient. What a method does not give is empty.
+/// What a call gives: its number, the losses (or second derivatives), and the gradient. What a method does not give is empty.
 struct Outcome {
     total: Total,
     number: f32,
@@ -120,16 +156,48 @@ pub struct Bounds {
 }
 
 impl Method {
-    pub fn read(source: &mut Source<'_>) -> arbitrary::Result<Self> {
-        Ok([Self::Total, Self::None, Self::SumWithGrad, Self::MeanWithGrad, Self::NoneWithGrad][source.below(5)?])
+    /// One that this loss has.
+    fn read(source: &mut Source<'_>, loss: Loss) -> arbitrary::Result<Self> {
+        let of_all = [Self::Total, Self::None, Self::SumWithGrad, Self::MeanWithGrad, Self::NoneWithGrad];
+        let others: &[Self] = match loss {
+            Loss::Nll => &[],
+            Loss::CrossEntropy | Loss::Bce => &[Self::TargetGrad],
+            Loss::BceWithLogits => &[Self::TargetGrad, Self::Hessian],
+        };
+        let byte = source.byte()?;
+        // They came later, and few of the inputs that were found before should become another call.
+        Ok(if byte < 200 || others.is_empty() { of_all[byte % of_all.len()] } else { others[byte % others.len()] })
     }
 
-    fn has_gradient(self) -> bool {
+    /// Whether it gives losses with their gradient, which may then take the input's place.
+    fn is_backward(self) -> bool {
         matches!(self, Self::SumWithGrad | Self::MeanWithGrad | Self::NoneWithGrad)
     }
 
+    /// Whether it writes to `grad`.
+    fn has_gradient(self) -> bool {
+        self.is_backward() || self == Self::TargetGrad
+    }
+
+    /// Whether it writes to `out`.
     fn has_losses(self) -> bool {
-        matches!(self, Self::None | Self::NoneWithGrad)
+        matches!(self, Self::None | Self::NoneWithGrad | Self::Hessian)
+    }
+
+    pub fn has_upstream(self) -> bool {
+        matches!(self, Self::NoneWithGrad | Self::TargetGrad)
+    }
+
+    pub fn has_target(self) -> bool {
+        self != Self::TargetGrad
+    }
+
+    pub fn reference(self, case: &Case) -> Reference {
+        match self {
+            Self::TargetGrad => Reference::by_target(case),
+            Self::Hessian => Reference::twice(case),
+            _ => Reference::of(case),
+        }
     }
 }
 
@@ -142,16 +210,17 @@ pub fn misfit(argument: Argument, shape: &[usize], expected: &[usize]) -> Option
     Some(Error::ShapeMismatch { argument, axis, len: shape[axis], expected: expected[axis] })
 }
 
-impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize> Call<T, D, E, R> {
+impl<T: Copy + Default + core::fmt::Debug, const D: usize, const E: usize, const R: usize> Call<T, D, E, R> {
     /// With outputs for inputs and losses of these shapes, or nearly.
     pub fn read(
         source: &mut Source<'_>,
+        loss: Loss,
         input: Claim<f32, D>,
         target: Claim<T, E>,
         inputs: [usize; D],
         losses: [usize; R],
     ) -> arbitrary::Result<Self> {
-        let method = Method::read(source)?;
+        let method = Method::read(source, loss)?;
         let grad = source.output(inputs)?;
         let out = source.output(losses)?;
         let upstream = source.array(losses, Fill::Logits)?;
@@ -170,7 +239,7 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
         let fits = [
             method.has_losses().then(|| misfit(Argument::Output, &out.shape, losses)),
             method.has_gradient().then(|| misfit(Argument::Gradient, &grad.shape, &input.shape)),
-            (*method == Method::NoneWithGrad).then(|| misfit(Argument::Upstream, &upstream.shape, losses)),
+            method.has_upstream().then(|| misfit(Argument::Upstream, &upstream.shape, losses)),
         ];
         fits.into_iter().flatten().flatten().collect()
     }
@@ -183,7 +252,7 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
         reference: impl FnOnce() -> Option<(Reference, Bounds)>,
         what: &impl Fn() -> String,
     ) {
-        let mutable = self.method.has_gradient() && self.input.check_view_mut();
+        let mutable = self.method.is_backward() && self.input.check_view_mut();
         let packed = faults.is_empty().then(|| self.pack());
         let reference = if packed.is_some() { reference() } else { None };
         for backends in [false, true].map(|fused| move |backend: &Backend| backend.is_fused() == fused) {
@@ -213,14 +282,19 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
         }
     }
 
+    /// The targets; zeros where they are not read, and may have any shape.
+    pub fn targets(&self) -> Array<T> {
+        if self.method.has_target() { self.target.array() } else { Array::filled(&self.input.shape, T::default()) }
+    }
+
     fn pack(&self) -> Self {
         let Self { method, input, target, upstream, out, grad } = self;
         let claim = |claim: &Claim<f32, R>, used: bool| if used { claim.pack() } else { claim.clone() };
         Self {
             method: *method,
             input: input.pack(),
-            target: target.pack(),
-            upstream: claim(upstream, *method == Method::NoneWithGrad),
+            target: if method.has_target() { target.pack() } else { target.clone() },
+            upstream: claim(upstream, method.has_upstream()),
             out: claim(out, method.has_losses()),
             grad: if method.has_gradient() { grad.pack() } else { grad.clone() },
         }
@@ -290,13 +364,17 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
             Method::NoneWithGrad => {
                 loss.each(self.source(in_place, grad)?, target, self.upstream.view()?, self.out.view_mut(out)?)?;
             }
+            Method::TargetGrad => {
+                loss.target_grad(self.input.view()?, self.upstream.view()?, self.grad.view_mut(grad)?)?;
+            }
+            Method::Hessian => loss.hessian(self.input.view()?, target, self.out.view_mut(out)?)?,
         }
         Ok((total, number))
     }
 
     /// The losses with a gradient are those without.
     fn check_against_forward<L: Calls<T, D, E, R>>(&self, loss: L, got: &Outcome, what: &impl Fn() -> String) {
-        if !self.method.has_gradient() {
+        if !self.method.is_backward() {
             return;
         }
         let method = if self.method == Method::NoneWithGrad { Method::None } else { Method::Total };
@@ -334,17 +412,18 @@ impl<T: Copy + core::fmt::Debug, const D: usize, const E: usize, const R: usize>
                 }
                 return;
             }
-            Method::None => return,
+            Method::None | Method::Hessian => return,
             Method::SumWithGrad => Some(1.0),
             Method::MeanWithGrad => Some(1.0 / want.denominator),
-            Method::NoneWithGrad => None,
+            Method::NoneWithGrad | Method::TargetGrad => None,
         };
         for (i, ((&got, slope), &upstream)) in got.gradient.iter().zip(&want.gradient).zip(&want.upstream).enumerate() {
             let factor = factor.unwrap_or(upstream);
             let &Slope { value, size, mass } = slope;
-            // An ignored row has gradient 0 whatever comes in. Of other rows nothing is said where that is not finite, or may
-            // overflow when it is multiplied with the sum of a row's targets.
-            if size == 0.0 || factor.is_nan() || factor.abs() > f64::from(f32::MAX) * 1e-6 {
+            // Nothing is said where what comes in is not finite, may overflow when it is multiplied with the sum of a row's
+            // targets, or may lose digits when it is multiplied with a weight and then with a loss of any size.
+            let may_vanish = self.method == Method::TargetGrad && factor != 0.0 && factor.abs() < 1e-25;
+            if factor.is_nan() || factor.abs() > f64::from(f32::MAX) * 1e-6 || may_vanish {
                 continue;
             }
             let (value, size, tiny) = (value * factor, size * factor.abs(), tiny * factor.abs().max(1.0));

@@ -34,7 +34,7 @@ impl<const D: usize> Elements<D> {
             Loss::BceWithLogits => source.maybe(|source| source.array(shape, Fill::Weights))?,
             _ => None,
         };
-        let call = Call::read(source, input, target, shape, shape)?;
+        let call = Call::read(source, loss, input, target, shape, shape)?;
         Ok(Box::new(Self { loss, call, weight, pos_weight }))
     }
 
@@ -42,11 +42,13 @@ impl<const D: usize> Elements<D> {
         let Self { loss, call, weight, pos_weight } = self;
         let shape = &call.input.shape;
         let mut faults = call.faults(shape);
-        faults.extend(misfit(Argument::Target, &call.target.shape, shape));
+        if call.method.has_target() {
+            faults.extend(misfit(Argument::Target, &call.target.shape, shape));
+        }
         let of_weight = |argument, weight: &Option<Claim<f32, D>>| misfit(argument, &weight.as_ref()?.shape, shape);
         faults.extend(of_weight(Argument::Weight, weight));
         faults.extend(of_weight(Argument::PosWeight, pos_weight));
-        if *loss == Loss::Bce {
+        if *loss == Loss::Bce && call.method != Method::TargetGrad {
             let elements = call.input.elements().into_iter().enumerate();
             let bad = elements.into_iter().find(|(_, x)| *x < 0.0 || *x > 1.0);
             faults.extend(bad.map(|(index, value)| Error::ProbabilityOutOfRange { index, value }));
@@ -63,7 +65,7 @@ impl<const D: usize> Elements<D> {
         let (weight, pos_weight) = (array(weight), array(pos_weight));
         let is_tame = |x: &f32| *x == 0.0 || (1e-3..=4.0).contains(x);
         let weights = weight.iter().chain(&pos_weight).flat_map(|array| &array.data);
-        let target = call.target.array();
+        let target = call.targets();
         if !weights.clone().all(is_tame) || !target.data.iter().all(|t| (0.0..=1.0).contains(t) && is_tame(t)) {
             return None;
         }
@@ -72,14 +74,19 @@ impl<const D: usize> Elements<D> {
         if call.input.elements().iter().any(is_huge) {
             return None;
         }
-        let upstream = (call.method == Method::NoneWithGrad).then(|| call.upstream.array());
+        // Such elements are not looked for then, and may give anything.
+        let is_refused = |x: &f32| *loss == Loss::Bce && (*x < 0.0 || *x > 1.0);
+        if call.method == Method::TargetGrad && call.input.elements().iter().any(is_refused) {
+            return None;
+        }
+        let upstream = call.method.has_upstream().then(|| call.upstream.array());
         let case = Case {
             weight,
             pos_weight,
             upstream,
             ..Case::plain(*loss, call.input.array(), Target::Probabilities(target))
         };
-        Some((Reference::of(&case), Bounds { each: check::LOSS, scale: 64.0 }))
+        Some((call.method.reference(&case), Bounds { each: check::LOSS, scale: 64.0 }))
     }
 }
 

@@ -156,21 +156,17 @@ where
             byte @ 128..=229 => (byte - 128) as f32 / 100.0,
             _ => source.number()?,
         };
-        let call = Call::read(source, input, target, shape, resize(&rows))?;
+        let call = Call::read(source, L::LOSS, input, target, shape, resize(&rows))?;
         Ok(Box::new(Self { call, options: Options { weight, ignore, smoothing }, loss: PhantomData::<L> }))
     }
 
     fn faults(&self) -> Vec<Error> {
         let Self { call, options, .. } = self;
-        let is_class = T::default().class().is_some();
         if D == 0 {
             return vec![Error::RankMismatch { argument: Argument::Input, rank: 0, expected: 1 }];
         }
         let (rows, classes) = split(&call.input.shape);
         let mut faults = call.faults(&rows);
-        let expected = if is_class { &rows } else { &call.input.shape[..] };
-        let misfit = misfit(Argument::Target, &call.target.shape, expected);
-        faults.extend(misfit);
         if count(&rows) > usize::MAX as u128 {
             faults.push(Error::TooLarge);
         }
@@ -180,6 +176,18 @@ where
         if L::LOSS == Loss::CrossEntropy && !(0.0..=1.0).contains(&options.smoothing) {
             faults.push(Error::LabelSmoothingOutOfRange { value: options.smoothing });
         }
+        if call.method.has_target() {
+            faults.extend(self.faults_of_targets(&rows, classes));
+        }
+        faults
+    }
+
+    fn faults_of_targets(&self, rows: &[usize], classes: usize) -> Vec<Error> {
+        let Self { call, options, .. } = self;
+        let is_class = T::default().class().is_some();
+        let expected = if is_class { rows } else { &call.input.shape[..] };
+        let misfit = misfit(Argument::Target, &call.target.shape, expected);
+        let mut faults = Vec::from_iter(misfit);
         if !is_class && matches!(options.ignore, Ignore::Index(_)) {
             faults.push(Error::IgnoreIndexWithProbabilities);
         }
@@ -197,7 +205,7 @@ where
             return None;
         }
         let input = call.input.array();
-        let target = T::targets(call.target.array());
+        let target = T::targets(call.targets());
         let is_tame = |x: &f32| *x == 0.0 || (1e-3..=4.0).contains(&x.abs());
         let are_tame = match &target {
             case::Target::Probabilities(target) => target.data.iter().all(|x| is_tame(x) && *x >= 0.0),
@@ -228,7 +236,7 @@ where
             upstream,
             ..Case::plain(L::LOSS, input, target)
         };
-        Some((Reference::of(&case), Bounds { each, scale: 64.0 }))
+        Some((call.method.reference(&case), Bounds { each, scale: 64.0 }))
     }
 }
 

@@ -74,6 +74,35 @@ impl Reference {
         }
     }
 
+    /// With the derivatives by the targets in place of those by the input, and no losses.
+    pub fn by_target(case: &Case) -> Self {
+        match (case.loss, &case.target) {
+            (Loss::CrossEntropy, _) => {
+                let keep = 1.0 - f64::from(case.smoothing);
+                let slope = |(c, loss): (usize, f64)| Slope::of(keep * case.weight_of(c) * loss);
+                let slopes = |row: Vec<f32>| class_losses(&row).into_iter().enumerate().map(slope).collect();
+                of_rows(case, Vec::new(), &case.input.rows().map(slopes).collect::<Vec<_>>(), 0.0)
+            }
+            (Loss::Bce, Target::Probabilities(target)) => {
+                elements(case, target, |p, _, _| (0.0, Slope::difference(floored((-p).ln_1p()), floored(p.ln()))))
+            }
+            (Loss::BceWithLogits, Target::Probabilities(target)) => {
+                elements(case, target, |x, _, pos| (0.0, Slope::difference(pos * softplus(-x), softplus(x))))
+            }
+            (_, Target::Classes(_)) | (Loss::Nll, _) => panic!("{:?} has no such derivative", case.loss),
+        }
+    }
+
+    /// With the second derivatives by the logits in place of the losses, and no gradient.
+    pub fn twice(case: &Case) -> Self {
+        match (case.loss, &case.target) {
+            (Loss::BceWithLogits, Target::Probabilities(target)) => {
+                elements(case, target, |x, t, pos| (sigmoid(x) * sigmoid(-x) * (1.0 - t + pos * t), Slope::ZERO))
+            }
+            _ => panic!("{:?} has no such derivative", case.loss),
+        }
+    }
+
     /// 0 if there is nothing.
     pub fn sum(&self) -> f64 {
         self.each.iter().fold(0.0, |sum, x| sum + x)
@@ -204,9 +233,12 @@ fn elements(case: &Case, target: &Array<f32>, loss: impl Fn(f64, f64, f64) -> (f
 }
 
 fn bce(p: f64, t: f64) -> f64 {
-    // `f64::max` would lose a NaN.
-    let floor = |x: f64| if x < -100.0 { -100.0 } else { x };
-    -(t * floor(p.ln()) + (1.0 - t) * floor((-p).ln_1p()))
+    -(t * floored(p.ln()) + (1.0 - t) * floored((-p).ln_1p()))
+}
+
+/// A logarithm of at least -100. `f64::max` would lose a NaN.
+fn floored(x: f64) -> f64 {
+    if x < -100.0 { -100.0 } else { x }
 }
 
 fn bce_with_logits(x: f64, t: f64, pos_weight: f64) -> f64 {
