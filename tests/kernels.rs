@@ -51,7 +51,7 @@ fn elementwise(x: Vec<f32>) {
     let x = Array::new(&[x.len()], x);
     for map in Map::ELEMENTWISE {
         let want = map.reference(&x);
-        for backend in backends::with_integers() {
+        for backend in backends::all() {
             let got = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
             for ((&got, &want), &x) in got.iter().zip(&want).zip(&x.data) {
                 let error = ulps(got, want);
@@ -95,7 +95,7 @@ fn softmax_along_every_axis() {
             for axis in 0..shape.len() {
                 for (map, tolerance) in [(Map::Softmax(axis), SOFTMAX), (Map::LogSoftmax(axis), CONFIDENT)] {
                     let want = map.reference(&x);
-                    for backend in backends::with_integers() {
+                    for backend in backends::all() {
                         let got = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
                         check::all_close(&got, &want, tolerance, || format!("{map:?} on {backend}: {x:?}"));
                     }
@@ -111,7 +111,7 @@ fn reductions() {
     for len in CLASSES.into_iter().chain([0, size(100_000)]) {
         for offset in [0.0, -1e3, 1e4] {
             let x = Array::from_fn(&[len], |_| random.uniform(-5.0, 5.0) + offset);
-            for backend in backends::with_integers() {
+            for backend in backends::all() {
                 for reduction in [Reduction::RowMax, Reduction::ExpSum(offset), Reduction::LogSumExp] {
                     let got = reduction.run(backend, &x, CONTIGUOUS);
                     reduction.assert_close(got, &x.data, || format!("{reduction:?} on {backend}: {x:?}"));
@@ -142,7 +142,7 @@ fn reductions_of_special_values() {
 /// Which zero comes first must not tell.
 #[test]
 fn the_largest_zero_is_positive() {
-    for backend in backends::with_integers() {
+    for backend in backends::all() {
         for zeros in [&[-0.0][..], &[-0.0, 0.0], &[0.0, -0.0], &[-0.0; 40]] {
             let max = Reduction::RowMax.run(backend, &Array::new(&[zeros.len()], zeros.to_vec()), CONTIGUOUS);
             assert_eq!(max.to_bits(), 0, "{backend}: {zeros:?}");
@@ -152,7 +152,7 @@ fn the_largest_zero_is_positive() {
 
 fn assert_reductions(row: &[f32]) {
     let x = Array::new(&[row.len()], row.to_vec());
-    for backend in backends::with_integers() {
+    for backend in backends::all() {
         for reduction in [Reduction::RowMax, Reduction::ExpSum(1.0), Reduction::LogSumExp] {
             let got = reduction.run(backend, &x, CONTIGUOUS);
             reduction.assert_close(got, row, || format!("{reduction:?} on {backend}: {x:?}"));

@@ -76,7 +76,7 @@ fn binary_losses() {
 
 #[test]
 fn parallel_backends() {
-    for backend in backends::with_integers() {
+    for backend in backends::all() {
         let parallel = backend.parallel();
         assert_eq!((backend.is_parallel(), parallel.is_parallel()), (false, true));
         assert_eq!(parallel.to_string(), format!("{backend}, parallel"));

@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::iter;
-
 use common::{
     array::Array,
     backends,
@@ -43,12 +41,10 @@ fn layouts(turn: &mut usize) -> impl Iterator<Item = Placement> + use<> {
     PLACEMENTS.into_iter().skip(skip).take(take)
 }
 
-/// The backends of each arithmetic, that by integers among them; under Miri only of the last.
+/// The backends of each arithmetic; under Miri only of the last.
 fn arithmetics() -> impl Iterator<Item = Vec<Backend>> {
-    let by_floats = backends::by_arithmetic().filter(|backends| !backends.is_empty());
-    let all: Vec<_> = iter::once(vec![Backend::INTEGER]).chain(by_floats).collect();
-    let skipped = if cfg!(miri) { all.len() - 1 } else { 0 };
-    all.into_iter().skip(skipped)
+    let skipped = if cfg!(miri) { backends::by_arithmetic().count() - 1 } else { 0 };
+    backends::by_arithmetic().skip(skipped)
 }
 
 /// All of them; under Miri not the first again, unless it is alone.

@@ -33,7 +33,7 @@ fn probabilities(loss: CrossEntropyLoss<'_>, logits: &[f32], targets: &[f32]) ->
 }
 
 fn for_each_backend(test: impl Fn(Backend)) {
-    backends::with_integers().for_each(test);
+    backends::all().for_each(test);
 }
 
 #[test]
@@ -340,6 +340,39 @@ fn weighted_rows_that_rise() {
         {
             let case = Case::plain(Loss::CrossEntropy, logits.clone(), target.clone());
             Case { smoothing: 0.1, class_weight: class_weight.cloned(), ..case }.assert_close(check::LOSS);
+        }
+    }
+}
+
+/// A later tile leads by so much that what came before is scaled with less than the smallest normal float, and still is a part of
+/// the loss that counts.
+#[test]
+fn tiles_far_below_the_next() {
+    const CLASSES: usize = 1200;
+    const LEADER: usize = 1150;
+    let case = |lead: f32, peaks: &[(usize, f32)], target: Target| {
+        let mut logits = Array::filled(&[1, CLASSES], 0.0);
+        logits.data[LEADER] = lead;
+        for &(class, peak) in peaks {
+            logits.data[class] = peak;
+        }
+        Case::plain(Loss::CrossEntropy, logits, target)
+    };
+    let one = |class: usize| Array::from_fn(&[1, CLASSES], |at| f32::from(u8::from(at == class)));
+    let label = Target::Classes(Array::new(&[1], vec![i64::try_from(LEADER).expect("a class")]));
+    for lead in [85.5, 86.0, 87.0, 90.0, 93.0] {
+        // By class probabilities, all exponentials are relative to the largest logit.
+        let by_probabilities = case(lead, &[], Target::Probabilities(one(LEADER)));
+        by_probabilities.assert_close(check::LOSS);
+        by_probabilities.assert_same_bits();
+    }
+    for lead in [80.0, 95.0, 100.0, 105.0, 110.0] {
+        // By class indices, they are relative to a logit of the first tile that is far below the others; with a second peak they
+        // are too much for it, and taken again.
+        for peaks in [&[(300, 27.0)][..], &[(300, 27.0), (1100, 28.5)]] {
+            let by_class = case(lead, peaks, label.clone());
+            by_class.assert_close(check::LOSS);
+            by_class.assert_same_bits();
         }
     }
 }

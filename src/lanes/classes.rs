@@ -61,8 +61,8 @@ impl ClassTargets<'_> {
         Some(ignored)
     }
 
-    /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range.
-    /// Of copies, so that what the caller has need not be in memory yet.
+    /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range. Takes copies, so that
+    /// the caller's own are made where the kernel has them: see [`Pass::memory`].
     pub(crate) fn check<const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
         /// So many labels are read at a time.
         const STEP: usize = if SIMD { 4 * LANES } else { 1 };
@@ -225,7 +225,7 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         for k in 0..4 {
             loss[k] = s.select(kept[k], loss[k], zero);
         }
-        // Apart from that, which would go through memory with it.
+        // In a loop of its own: one with calls in it has its vectors in memory.
         for (k, &loss) in loss.iter().enumerate() {
             self.store(s, i.wrapping_add(k * S::N), S::N, loss);
         }

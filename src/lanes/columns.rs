@@ -13,7 +13,7 @@ use crate::simd::{Four, Group, LANES, Scratch, Simd};
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
 /// cache. So up to eight lines of each plane are copied to a panel, and memory is touched once.
 pub(crate) struct Columns {
-    memory: Scratch<BLOCKS>,
+    logits: Scratch<BLOCKS>,
     /// Blocks for each class.
     step: usize,
     /// The rows that are packed.
@@ -24,7 +24,7 @@ pub(crate) struct Columns {
 impl Default for Columns {
     #[inline(always)]
     fn default() -> Self {
-        Self { memory: Scratch::new(), step: 1, start: 0, end: 0 }
+        Self { logits: Scratch::new(), step: 1, start: 0, end: 0 }
     }
 }
 
@@ -108,7 +108,7 @@ impl Layout for Columns {
 impl Columns {
     #[inline(always)]
     fn panel(&mut self, classes: usize) -> Panel<'_> {
-        Panel::new(&mut self.memory, classes, self.step)
+        Panel::new(&mut self.logits, classes, self.step)
     }
 
     /// Where row `i` is among those that are packed. Where it is not, it and the next ones are.

@@ -61,7 +61,7 @@ impl RowMap for Softmax {
 
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, _: O::F) -> O::F {
-        o.mul(o.mul(e, o.splat(math::TERM_UNIT)), row.factor)
+        o.mul(o.mul(e, row.unit), row.factor)
     }
 }
 
@@ -103,10 +103,13 @@ pub(crate) fn coefficients<O: Ops>(
     total: O::F,
     upstream: O::F,
 ) -> Coefficients<O::F> {
-    let all = o.add(o.splat(1.0), partition.others);
+    let (unit, all) = (o.splat(math::TERM_UNIT), o.add(o.splat(1.0), partition.others));
+    // What is a normal float after a scale below 2^-60 has an exponential above 2^-66, which bears the scale's unit, too.
+    let far = o.lt(partition.scale, o.splat(1.0));
     Coefficients {
         reference: partition.reference,
-        factor: o.div(o.mul(total, partition.scale), all),
+        unit: o.select(far, o.mul(unit, unit), unit),
+        factor: o.div(o.mul(total, o.select(far, partition.scale, o.mul(partition.scale, unit))), all),
         total,
         rest: o.mul(total, o.div(partition.others, all)),
         leader: o.select(o.lt(partition.others, o.splat(1.0)), o.splat(1.0), o.splat(2.0)),

@@ -14,6 +14,8 @@ use crate::simd::{Group, Ops, Simd};
 pub(crate) struct Coefficients<F> {
     /// What the exponentials are relative to.
     pub(crate) reference: F,
+    /// What the exponentials of gradients are multiplied with first, so that neither factor loses digits.
+    pub(crate) unit: F,
     /// What they are multiplied with; of [`LogSoftmax`](super::softmax) what is subtracted.
     pub(crate) factor: F,
     /// The sum of the gradient's positive part over the row, and that without the largest logit's.
@@ -30,7 +32,15 @@ impl<F: Copy> Coefficients<F> {
     #[inline(always)]
     pub(crate) fn new<O: Ops<F = F>>(o: O, partition: &Partition<F>, factor: F) -> Self {
         let zero = o.splat(0.0);
-        Self { reference: partition.reference, factor, total: zero, rest: zero, leader: zero, upstream: zero }
+        Self {
+            reference: partition.reference,
+            unit: zero,
+            factor,
+            total: zero,
+            rest: zero,
+            leader: zero,
+            upstream: zero,
+        }
     }
 
     /// Those of vector `k` of a group.
@@ -47,6 +57,7 @@ impl<F: Copy> Coefficients<F> {
     pub(crate) fn map<G>(self, mut f: impl FnMut(F) -> G) -> Coefficients<G> {
         Coefficients {
             reference: f(self.reference),
+            unit: f(self.unit),
             factor: f(self.factor),
             total: f(self.total),
             rest: f(self.rest),

@@ -66,9 +66,10 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
                 let first = if whole { len } else { len.min(HEAD) };
                 let raised = o.select(fits, reference, rows.max(o, first));
                 if start > 0 {
-                    // Without a reference there is no sum.
+                    // Without a reference there is no sum. Far below a target in this tile, `step` would lose digits in the unit 1,
+                    // while the sum does not: it is small only where this tile's is 2^40 times as much.
                     let step = math::row::exponential(o, o.min(o.sub(reference, raised), zero));
-                    sum = o.select(fits, sum, o.mul(sum, o.mul(step, o.splat(math::TERM_UNIT))));
+                    sum = o.select(fits, sum, o.mul(o.mul(sum, o.splat(math::TERM_UNIT)), step));
                 }
                 reference = raised;
             }
@@ -112,14 +113,13 @@ pub(crate) fn finish<O: Ops, F: Form>(
     let behind = o.lt(lead, o.splat(0.0));
     let z = math::row::exponential(o, o.neg(o.abs(lead)));
     // With the target in front, relative to its logit.
-    let scale = o.select(behind, one, o.mul(z, unit));
-    let rest = o.mul(o.mul(sum, scale), unit);
+    let rest = o.mul(o.select(behind, sum, o.mul(o.mul(sum, unit), z)), unit);
     Partition {
         max: o.select(behind, reference, logit),
         others: o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest),
         target: o.select(behind, z, o.splat(1.0 / math::TERM_UNIT)),
         reference: finite(o, reference),
-        scale,
+        scale: o.select(behind, o.splat(1.0 / math::TERM_UNIT), z),
         logit,
         ..Partition::none(o)
     }

@@ -66,7 +66,8 @@ pub(crate) struct Partition<F> {
     pub(crate) logit: F,
     /// Of a [`ByTarget`]: `exp(logit - max)` in units of [`math::TERM_UNIT`].
     pub(crate) target: F,
-    /// What the exponentials are relative to: `exp(x - max) = scale · exp(x - reference)`.
+    /// What the exponentials are relative to: `exp(x - max) = scale · exp(x - reference)`, with the scale in units of
+    /// [`math::TERM_UNIT`]. Of a target far in front of the rest it would have few digits otherwise.
     pub(crate) reference: F,
     pub(crate) scale: F,
 }
@@ -91,7 +92,7 @@ impl<F: Copy> Partition<F> {
     /// What the exponentials are relative to is the maximum.
     #[inline(always)]
     pub(crate) fn of_leader<S: Ops<F = F>>(self, s: S) -> Self {
-        Self { reference: finite(s, self.max), scale: s.splat(1.0), ..self }
+        Self { reference: finite(s, self.max), scale: s.splat(1.0 / math::TERM_UNIT), ..self }
     }
 
     /// `lse - max = ln_1p(others)`. With a maximum of `+∞` that is NaN; with nothing but `-∞` it is `-∞`, which makes a NaN
@@ -457,6 +458,10 @@ pub(crate) fn lane_sums<O: Ops, T: Copy>(nothing: T) -> PerLane<T> {
     if O::INTEGER || size_of::<O::F>() > size_of::<f32>() { PerLane::empty() } else { PerLane::filled(nothing) }
 }
 
+/// The exponentials of steps down to here are normal floats. That of a larger step would have lost digits, or be 0, before it is
+/// multiplied with a sum in units of [`math::TERM_UNIT`], where it still counts: it is taken in two.
+const LEAST_STEP: f32 = -86.0;
+
 /// What the sums of lanes begin with. To -0 everything can be added, too, and to set it takes no call of `memset`.
 pub(crate) const NOTHING: f32 = -0.0;
 
@@ -540,8 +545,12 @@ impl<F: Copy> State<F> {
         let raised = s.lt(self.max, tile_max);
         if s.any(raised) {
             let unit = s.splat(1.0 / math::TERM_UNIT);
-            let factor = math::exp(s, s.sub(self.max, tile_max));
-            let scaled = s.mul(s.mul_add(self.ties, unit, self.sum), factor);
+            let step = s.sub(self.max, tile_max);
+            let near = s.max(step, s.splat(LEAST_STEP));
+            let mut scaled = s.mul_add(self.ties, unit, self.sum);
+            for step in [near, s.sub(step, near)] {
+                scaled = s.mul(scaled, math::exp(s, step));
+            }
             self.sum = s.select(raised, scaled, self.sum);
             self.ties = s.select(raised, s.splat(0.0), self.ties);
             if T > 0 {

@@ -6,7 +6,7 @@ use crate::{
     total::{Compensated, Total},
 };
 
-/// The numbers of four bits with these in reverse.
+/// The numbers of four bits, each with its bits in reverse.
 const REVERSED: [u8; LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
 
 /// Values of [`tree`] at a time.

@@ -255,9 +255,9 @@ impl<T: Copy + Default + core::fmt::Debug, const D: usize, const E: usize, const
         let mutable = self.method.is_backward() && self.input.check_view_mut();
         let packed = faults.is_empty().then(|| self.pack());
         let reference = if packed.is_some() { reference() } else { None };
-        for backends in [false, true].map(|fused| move |backend: &Backend| backend.is_fused() == fused) {
+        for backends in backends::by_arithmetic() {
             let mut wanted: Option<Outcome> = None;
-            for backend in backends::all().filter(backends) {
+            for backend in backends {
                 let loss = loss.on(backend);
                 if wanted.is_none()
                     && let Some(packed) = &packed

@@ -109,7 +109,7 @@ impl<const D: usize> Attack for Maps<D> {
         }
         let has_faults = !self.faults().is_empty();
         let is_mutable = self.input.check_view_mut();
-        for backends in backends::by_arithmetic().filter(|backends| !backends.is_empty()) {
+        for backends in backends::by_arithmetic() {
             let want = (!has_faults).then(|| {
                 let (input, out) = (self.input.pack(), self.out.pack());
                 let packed = Self { map: self.map, input, out, shift: self.shift }.run(backends[0], false);
@@ -180,7 +180,7 @@ impl Attack for Reductions {
             return;
         }
         let packed = Self { input: self.input.pack(), shift: self.shift };
-        for backends in backends::by_arithmetic().filter(|backends| !backends.is_empty()) {
+        for backends in backends::by_arithmetic() {
             for reduction in [Reduction::RowMax, Reduction::ExpSum(self.shift), Reduction::LogSumExp] {
                 let want = packed.run(reduction, backends[0]);
                 self.check_reference(reduction, want);

@@ -6,21 +6,17 @@ use losslanes::{Backend, Isa};
 
 const ISAS: [Isa; 4] = [Isa::Scalar, Isa::Wide, Isa::Avx2, Isa::Avx512];
 
-/// Every backend of this CPU. The first call of a test binary prints which these are, and which sets of instructions
-/// are missing.
+/// Every backend of this CPU, and the one of cores without an FPU, which runs everywhere. The first call of a test binary
+/// prints which these are, and which sets of instructions are missing.
 pub fn all() -> impl Iterator<Item = Backend> + Clone {
     static REPORT: Once = Once::new();
+    let all = Backend::available().chain([Backend::INTEGER]);
     REPORT.call_once(|| {
-        let ran: Vec<Backend> = Backend::available().collect();
+        let ran: Vec<Backend> = all.clone().collect();
         let missing: Vec<Isa> = missing().collect();
         note(&format!("backends: {ran:?}, not on this machine: {missing:?}"));
     });
-    Backend::available()
-}
-
-/// Those, and the one of cores without an FPU, which runs everywhere.
-pub fn with_integers() -> impl Iterator<Item = Backend> + Clone {
-    all().chain([Backend::INTEGER])
+    all
 }
 
 /// The sets of instructions that this CPU or this build does not have.
@@ -28,9 +24,11 @@ pub fn missing() -> impl Iterator<Item = Isa> {
     ISAS.into_iter().filter(|&isa| Backend::available().all(|backend| backend.isa() != isa))
 }
 
-/// The backends of each arithmetic, portable and fused; all of one must give the same bits.
+/// The backends of each arithmetic that runs here: by integers, portable, and fused. All of one must give the same bits.
 pub fn by_arithmetic() -> impl Iterator<Item = Vec<Backend>> {
-    [false, true].into_iter().map(|fused| all().filter(|backend| backend.is_fused() == fused).collect())
+    let arithmetic = |backend: Backend| (backend.is_fused(), backend.isa() == Isa::Integer);
+    let of = move |wanted| all().filter(|&backend| arithmetic(backend) == wanted).collect::<Vec<_>>();
+    [(false, true), (false, false), (true, false)].into_iter().map(of).filter(|backends| !backends.is_empty())
 }
 
 /// Prints a line even from a test that passes.
