@@ -118,6 +118,30 @@ fn merged_totals() {
     }
 }
 
+/// A long batch is summed in tiles of 1024 rows, or of fewer with some 65536 logits: their totals, merged in order, have the bits
+/// of the whole.
+#[test]
+fn totals_of_tiles() {
+    let mut random = Random::new(21);
+    let shapes = [(2, 1024), (64, 1024), (65, 1024), (127, 1024), (128, 512), (1000, 128), (4096, 16), (4097, 1)];
+    for (count, tile) in shapes.into_iter().take(if cfg!(miri) { 0 } else { usize::MAX }) {
+        let len = 2 * tile + 3;
+        let logits: Vec<f32> = (0..len * count).map(|_| random.uniform(-20.0, 20.0)).collect();
+        let labels: Vec<usize> = (0..len).map(|_| random.below(count)).collect();
+        for backend in backends::all() {
+            let total = |rows: std::ops::Range<usize>| {
+                let shape = [rows.len(), count];
+                let logits = View::new(&logits[rows.start * count..rows.end * count], shape).expect("rows");
+                let labels = View::new(&labels[rows], [shape[0]]).expect("labels");
+                CrossEntropyLoss::new().on(backend).total(logits, labels).expect("valid")
+            };
+            let tiles = (0..len).step_by(tile).map(|start| total(start..len.min(start + tile)));
+            let merged = tiles.fold(Total::default(), Total::merge);
+            assert_eq!(format!("{:?}", total(0..len)), format!("{merged:?}"), "{count} classes on {backend}");
+        }
+    }
+}
+
 /// Rows that overlap, as windows that slide along a series: as if each had numbers of its own.
 #[test]
 fn overlapping_rows() {

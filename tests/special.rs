@@ -113,6 +113,62 @@ fn masked_classes() {
     });
 }
 
+/// A masked class, or one that might as well be, has no probability, and no gradient.
+#[test]
+fn masked_classes_have_no_part() {
+    for_each_backend(|backend| {
+        for (classes, mask) in [3, 7, 16, 40, 2000].map(size).into_iter().flat_map(|n| [(n, -INF), (n, -1000.0)]) {
+            let mut logits = vec![mask; classes];
+            logits[..2].fill(3.0);
+            let x = view(&logits, [1, classes]);
+            let mut out = vec![f32::NAN; classes];
+            let mut write = |run: &dyn Fn(ViewMut<'_, f32, 2>) -> Result<(), Error>| {
+                run(ViewMut::new(&mut out, [1, classes]).expect("a row")).expect("valid arguments");
+                (out[0], out[1], out[2..].to_vec())
+            };
+            let zeros = vec![0.0; classes - 2];
+            let kernels = kernels::on(backend);
+            assert_eq!(write(&|out| kernels.softmax(x, 1, out)), (0.5, 0.5, zeros.clone()), "{backend}");
+            let (first, second, masked) = write(&|out| kernels.log_softmax(x, 1, out));
+            assert!(first == second && masked.iter().all(|&x| x <= mask), "{backend}: {first}, {second}, {masked:?}");
+            let loss = CrossEntropyLoss::new().on(backend);
+            let got = write(&|out| loss.sum_with_grad(x, view(&[1_i64], [1]), out).map(drop));
+            assert_eq!(got, (0.5, -0.5, zeros.clone()), "{backend}");
+            let target = [&[0.0, 1.0], &*zeros].concat();
+            let got = write(&|out| loss.sum_with_grad(x, view(&target, [1, classes]), out).map(drop));
+            assert_eq!(got, (0.5, -0.5, zeros), "{backend}");
+        }
+    });
+}
+
+/// Short rows that lie in several runs, in reverse, or apart: each as if it were alone, and what lies between is left as it was.
+#[test]
+fn short_rows_with_gaps() {
+    const FREE: f32 = 12.25;
+    for_each_backend(|backend| {
+        let kernels = kernels::on(backend);
+        for (classes, step) in [(1, 1_usize), (1, 2), (2, 2), (2, 3), (3, 3), (5, 5), (5, 6)] {
+            for (inner, reversed) in [5, 40].into_iter().flat_map(|inner| [(inner, false), (inner, true)]) {
+                let (shape, outer_step) = ([8, inner, classes], inner * step + 3);
+                let x: Vec<f32> =
+                    (0..8 * outer_step).map(|i| f32::from(u8::try_from(i * 7 % 11).expect("small"))).collect();
+                let (offset, sign) = if reversed { ((inner - 1) * step, -1) } else { (0, 1) };
+                let strides = [outer_step.cast_signed(), sign * step.cast_signed(), 1];
+                let (mut out, mut want) = (vec![FREE; x.len()], vec![FREE; x.len()]);
+                let from = View::strided(&x, offset, shape, strides).expect("inside");
+                let to = ViewMut::strided(&mut out, offset, shape, strides).expect("inside");
+                kernels.softmax(from, 2, to).expect("valid arguments");
+                for start in (0..8).flat_map(|i| (0..inner).map(move |j| i * outer_step + j * step)) {
+                    let row = start..start + classes;
+                    let to = ViewMut::new(&mut want[row.clone()], [1, classes]).expect("a row");
+                    kernels.softmax(view(&x[row], [1, classes]), 1, to).expect("valid arguments");
+                }
+                assert_eq!(out, want, "{backend}: {inner} rows of {classes}, {step} apart, reversed: {reversed}");
+            }
+        }
+    });
+}
+
 #[test]
 fn zero_times_infinity_is_zero_for_a_target_of_zero() {
     for_each_backend(|backend| {
