@@ -9,10 +9,10 @@ use common::{
     check,
     generate::{Ignored, Options, binary, classes, soft_classes},
     kernels::Map,
-    layouts::{CONTIGUOUS, PLACEMENTS, Placement},
+    layouts::{CONTIGUOUS, Canvas, Laid, PLACEMENTS, Placement},
     random::Random,
 };
-use losslanes::{Backend, BceLoss, CrossEntropyLoss, Error, NllLoss, View, ViewMut};
+use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, NllLoss, View, ViewMut};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
@@ -41,11 +41,11 @@ fn assert_same_bits(pools: &[ThreadPool], case: &Case) {
     }
 }
 
-/// Every layout of the test suite, and all arrays with gaps.
+/// Every layout of the test suite, all arrays with gaps, and rows in their order with their classes in reverse.
 fn layouts(backend: Backend) -> impl Iterator<Item = Setting> {
-    let gaps = Placement { gap: 5, ..CONTIGUOUS };
-    let all = Setting { input: gaps, target: gaps, out: gaps, ..Setting::on(backend) };
-    Setting::layouts(backend).chain([all]).map(|setting| Setting { reductions: false, ..setting })
+    let others = [Placement { gap: 5, ..CONTIGUOUS }, Placement { reversed: 0b10, ..CONTIGUOUS }];
+    let others = others.map(|at| Setting { input: at, target: at, out: at, ..Setting::on(backend) });
+    Setting::layouts(backend).chain(others).map(|setting| Setting { reductions: false, ..setting })
 }
 
 /// More than one tile, and a last one that is not whole; for classes on the last axis, in planes, and in planes in
@@ -98,25 +98,25 @@ fn small_batches() {
 
 #[test]
 fn derivatives() {
-    let pools = pools();
-    let mut random = Random::new(24);
-    let shape = [3, 5, 700];
-    let logits = random.uniforms(shape.iter().product(), -5.0, 5.0);
-    let upstream = random.uniforms(3 * 700, -1.0, 1.0);
-    let run = |backend: Backend| {
-        let logits = View::new(&logits, shape).expect("valid");
-        let mut results = [vec![0.0; 3 * 5 * 700], vec![0.0; 3 * 5 * 700]];
-        let [rows, elements] = results.each_mut().map(|result| ViewMut::new(result, shape).expect("valid"));
-        let upstream = View::new(&upstream, [3, 700]).expect("valid");
-        CrossEntropyLoss::new().on(backend).target_grad(logits, upstream, rows).expect("valid arguments");
-        let loss = losslanes::BceWithLogitsLoss::new().on(backend);
-        loss.hessian(logits, logits, elements).expect("valid arguments");
-        results.concat()
-    };
-    for backend in widest() {
-        let want = run(backend);
-        for pool in &pools {
-            check::same_bits(&pool.install(|| run(backend.parallel())), &want, || format!("{backend} in {pool:?}"));
+    let (mut random, pools) = (Random::new(24), pools());
+    for shape in [[3, 5, 700], [2500, 3, 1]] {
+        let logits = Array::from_fn(&shape, |_| random.uniform(-5.0, 5.0));
+        let upstream = Array::from_fn(&[shape[0], shape[2]], |_| random.uniform(-1.0, 1.0));
+        let run = |backend: Backend, at: Placement| {
+            let (logits, upstream) = (Laid::new(&logits, CONTIGUOUS), Laid::new(&upstream, CONTIGUOUS));
+            let (logits, upstream) = (logits.view::<3>(), upstream.view::<2>());
+            let [mut rows, mut elements] = [0; 2].map(|_| Canvas::new(&shape, at));
+            let (by_rows, by_elements) = (CrossEntropyLoss::new().on(backend), BceWithLogitsLoss::new().on(backend));
+            by_rows.target_grad(logits, upstream, rows.view()).expect("valid arguments");
+            by_elements.hessian(logits, logits, elements.view::<3>()).expect("valid arguments");
+            [rows.finish(), elements.finish()].concat()
+        };
+        for backend in widest() {
+            let want = run(backend, CONTIGUOUS);
+            for (pool, at) in pools.iter().flat_map(|pool| PLACEMENTS.map(|at| (pool, at))) {
+                let got = pool.install(|| run(backend.parallel(), at));
+                check::same_bits(&got, &want, || format!("{shape:?} on {backend} at {at:?} in {pool:?}"));
+            }
         }
     }
 }
@@ -161,7 +161,8 @@ fn errors() {
     let (ce, nll) = (CrossEntropyLoss::new().on(backend), NllLoss::new().on(backend));
 
     let mut probabilities = vec![0.5; ROWS * 3];
-    for element in [4500, 9000] {
+    // Two in each tile, of which neither may undo the other.
+    for element in [4500, 4501, 9000, 9001] {
         probabilities[element] = 1.5;
     }
     let p = View::new(&probabilities, [ROWS * 3]).expect("valid");
