@@ -124,7 +124,7 @@ fn merged_totals() {
 fn totals_of_tiles() {
     let mut random = Random::new(21);
     let shapes = [(2, 1024), (64, 1024), (65, 1024), (127, 1024), (128, 512), (1000, 128), (4096, 16), (4097, 1)];
-    for (count, tile) in shapes.into_iter().take(if cfg!(miri) { 0 } else { usize::MAX }) {
+    for (count, tile) in shapes {
         let len = 2 * tile + 3;
         let logits: Vec<f32> = (0..len * count).map(|_| random.uniform(-20.0, 20.0)).collect();
         let labels: Vec<usize> = (0..len).map(|_| random.below(count)).collect();

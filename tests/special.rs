@@ -414,11 +414,11 @@ fn tiles_far_below_the_next() {
         }
         Case::plain(Loss::CrossEntropy, logits, target)
     };
-    let one = |class: usize| Array::from_fn(&[1, CLASSES], |at| f32::from(u8::from(at == class)));
+    let all_of_it = Array::from_fn(&[1, CLASSES], |at| f32::from(u8::from(at == LEADER)));
     let label = Target::Classes(Array::new(&[1], vec![i64::try_from(LEADER).expect("a class")]));
     for lead in [85.5, 86.0, 87.0, 90.0, 93.0] {
         // By class probabilities, all exponentials are relative to the largest logit.
-        let by_probabilities = case(lead, &[], Target::Probabilities(one(LEADER)));
+        let by_probabilities = case(lead, &[], Target::Probabilities(all_of_it.clone()));
         by_probabilities.assert_close(check::LOSS);
         by_probabilities.assert_same_bits();
     }
