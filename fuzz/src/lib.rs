@@ -1,4 +1,4 @@
-//! What the targets share, and share with `tests/properties.rs`.
+//! What the targets share, and share with `tests/suite/properties.rs`.
 
 #[path = "../../tests/attack/mod.rs"]
 pub mod attack;

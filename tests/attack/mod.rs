@@ -1,5 +1,5 @@
 //! Hostile calls: shapes, strides, offsets, labels, options and numbers all come from bytes that an attacker chose. The
-//! fuzzer's targets and `tests/properties.rs` are two ways to choose them.
+//! fuzzer's targets and `tests/suite/properties.rs` are two ways to choose them.
 //!
 //! Each call is made on every backend and must do what the plain reference says: refuse exactly what has a fault, and
 //! then leave every output as it was; otherwise give the same bits as the same numbers in a row, write nothing outside

@@ -152,52 +152,50 @@ impl Outcome {
     }
 }
 
-/// Every reduction of a loss, with its gradient, beside the input and in its place.
-macro_rules! outcome {
-    ($case:expr, $setting:expr, $loss:expr, $input:expr, $target:expr, $out:ident, $input_rank:ident, $rank:ident) => {{
-        let (case, setting, loss, input, target) = ($case, $setting, $loss.on($setting.backend), $input, $target);
-        let total = loss.total(input, target)?;
-        if setting.reductions {
-            let (sum, mean) = (loss.sum(input, target)?, loss.mean(input, target)?);
-            check::same_bits(&[sum, mean], &[total.sum(), total.mean()], || "sum and mean against total".into());
-        }
-        let shape = $out.clone();
-        let new_out = || Canvas::new(&shape, setting.out);
-        let mut out = new_out();
-        loss.none(input, target, out.view::<$rank>())?;
-        let each = out.finish();
+/// The calls of a loss with its arguments, whatever their ranks and types.
+struct Calls<'a> {
+    total: &'a dyn Fn() -> Result<Total, Error>,
+    sum: &'a dyn Fn() -> Result<f32, Error>,
+    mean: &'a dyn Fn() -> Result<f32, Error>,
+    /// To the losses.
+    none: &'a dyn Fn(&mut Canvas) -> Result<(), Error>,
+    /// To the gradient; or from the input, in its place.
+    sum_with_grad: [&'a dyn Fn(&mut Canvas) -> Result<f32, Error>; 2],
+    mean_with_grad: [&'a dyn Fn(&mut Canvas) -> Result<f32, Error>; 2],
+    /// To the losses and to the gradient; or from the input.
+    none_with_grad: [&'a dyn Fn(&mut Canvas, &mut Canvas) -> Result<(), Error>; 2],
+}
 
+/// Every reduction of a loss, with its gradient, beside the input and in its place. The arguments of the macro are those of
+/// [`Case::outcome`], with the loss, its arguments, and their ranks.
+macro_rules! outcome {
+    ($case:expr, $setting:expr, $loss:expr, $input:expr, $target:expr, $shape:expr, $input_rank:ident, $rank:ident) => {{
+        let (case, setting, loss, input, target, shape) = ($case, $setting, $loss, $input, $target, $shape);
+        let loss = loss.on(setting.backend);
         let upstream = Laid::new(&case.upstream(&shape), setting.target);
         let upstream = upstream.view::<$rank>();
-        let beside = || Canvas::new(&case.input.shape, setting.out);
-        let instead = || Canvas::holding(&case.input, setting.input);
-        let reduced = |gradient: Canvas, got: f32, want: f32| {
-            check::same_bits(&[got], &[want], || "forward with a gradient".into());
-            gradient.finish()
-        };
-        let both = |what: &str, gradient: Vec<f32>, in_place: &[f32]| {
-            check::same_bits(in_place, &gradient, || format!("{what} in place"));
-            gradient
-        };
-
-        let (mut grad, mut place) = (beside(), instead());
-        let got = loss.sum_with_grad(input, target, grad.view())?;
-        let got_in_place = loss.sum_with_grad_in_place(place.view::<$input_rank>(), target)?;
-        let sum = both("sum", reduced(grad, got, total.sum()), &reduced(place, got_in_place, total.sum()));
-
-        let (mut grad, mut place) = (beside(), instead());
-        let got = loss.mean_with_grad(input, target, grad.view())?;
-        let got_in_place = loss.mean_with_grad_in_place(place.view::<$input_rank>(), target)?;
-        let mean = both("mean", reduced(grad, got, total.mean()), &reduced(place, got_in_place, total.mean()));
-
-        let (mut grad, mut place, mut out, mut out_in_place) = (beside(), instead(), new_out(), new_out());
-        loss.none_with_grad(input, target, upstream, out.view(), grad.view())?;
-        loss.none_with_grad_in_place(place.view::<$input_rank>(), target, upstream, out_in_place.view())?;
-        let none = both("none", grad.finish(), &place.finish());
-        check::same_bits(&out.finish(), &each, || "losses with a gradient".into());
-        check::same_bits(&out_in_place.finish(), &each, || "losses with a gradient in place".into());
-
-        Ok(Outcome { each, total, gradients: Gradients { none, sum, mean } })
+        case.outcome(
+            setting,
+            &shape,
+            &Calls {
+                total: &|| loss.total(input, target),
+                sum: &|| loss.sum(input, target),
+                mean: &|| loss.mean(input, target),
+                none: &|out| loss.none(input, target, out.view::<$rank>()),
+                sum_with_grad: [&|grad| loss.sum_with_grad(input, target, grad.view()), &|input| {
+                    loss.sum_with_grad_in_place(input.view::<$input_rank>(), target)
+                }],
+                mean_with_grad: [&|grad| loss.mean_with_grad(input, target, grad.view()), &|input| {
+                    loss.mean_with_grad_in_place(input.view::<$input_rank>(), target)
+                }],
+                none_with_grad: [
+                    &|out, grad| loss.none_with_grad(input, target, upstream, out.view(), grad.view()),
+                    &|out, input| {
+                        loss.none_with_grad_in_place(input.view::<$input_rank>(), target, upstream, out.view())
+                    },
+                ],
+            },
+        )
     }};
 }
 
@@ -211,6 +209,43 @@ impl Case {
             5 => self.run_ranks::<5, 4>(setting),
             rank => panic!("no case has rank {rank}"),
         }
+    }
+
+    /// All calls, to which it gives memory for losses of this shape.
+    fn outcome(&self, setting: &Setting, shape: &[usize], calls: &Calls<'_>) -> Result<Outcome, Error> {
+        let total = (calls.total)()?;
+        if setting.reductions {
+            let (sum, mean) = ((calls.sum)()?, (calls.mean)()?);
+            check::same_bits(&[sum, mean], &[total.sum(), total.mean()], || "sum and mean against total".into());
+        }
+        let new_out = || Canvas::new(shape, setting.out);
+        // Where the gradient goes.
+        let memory = || [Canvas::new(&self.input.shape, setting.out), Canvas::holding(&self.input, setting.input)];
+        let both = |what: &str, [gradient, in_place]: [Vec<f32>; 2]| {
+            check::same_bits(&in_place, &gradient, || format!("{what} in place"));
+            gradient
+        };
+        let reduced = |what: &str, calls: [&dyn Fn(&mut Canvas) -> Result<f32, Error>; 2], want: f32| {
+            let [mut beside, mut instead] = memory();
+            let got = [calls[0](&mut beside)?, calls[1](&mut instead)?];
+            check::same_bits(&got, &[want; 2], || format!("{what} with a gradient"));
+            Ok(both(what, [beside.finish(), instead.finish()]))
+        };
+
+        let mut out = new_out();
+        (calls.none)(&mut out)?;
+        let each = out.finish();
+        let sum = reduced("sum", calls.sum_with_grad, total.sum())?;
+        let mean = reduced("mean", calls.mean_with_grad, total.mean())?;
+
+        let ([mut beside, mut instead], mut out, mut out_in_place) = (memory(), new_out(), new_out());
+        calls.none_with_grad[0](&mut out, &mut beside)?;
+        calls.none_with_grad[1](&mut out_in_place, &mut instead)?;
+        let none = both("none", [beside.finish(), instead.finish()]);
+        check::same_bits(&out.finish(), &each, || "losses with a gradient".into());
+        check::same_bits(&out_in_place.finish(), &each, || "losses with a gradient in place".into());
+
+        Ok(Outcome { each, total, gradients: Gradients { none, sum, mean } })
     }
 
     fn run_ranks<const D: usize, const E: usize>(&self, setting: &Setting) -> Result<Outcome, Error> {

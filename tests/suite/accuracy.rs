@@ -1,11 +1,9 @@
 //! The relative error of losses: rows of 2 to 100,000 classes, every margin of the target, common offsets.
 //!
-//! `cargo test --release --test accuracy -- --nocapture` prints the worst of each kind.
+//! `cargo test --release --test suite accuracy:: -- --nocapture` prints the worst of each kind.
 #![allow(clippy::cast_precision_loss, reason = "small numbers")]
 
-mod common;
-
-use common::{
+use crate::common::{
     array::Array,
     backends,
     case::{Case, Loss, Setting, Target},

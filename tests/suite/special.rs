@@ -2,9 +2,7 @@
 
 use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, NllLoss, Total, View, ViewMut, kernels};
 
-mod common;
-
-use common::{
+use crate::common::{
     array::Array,
     backends,
     case::{Case, Loss, Target},

@@ -5,11 +5,9 @@
     reason = "small numbers, and rounding on purpose"
 )]
 
-mod common;
-
 use std::{fs::File, io::Read, path::Path, sync::LazyLock};
 
-use common::{
+use crate::common::{
     array::Array,
     backends,
     case::{Case, Ignore, Loss, Setting, Target},

@@ -5,9 +5,7 @@
     reason = "small numbers, and rounding on purpose"
 )]
 
-mod common;
-
-use common::{
+use crate::common::{
     array::Array,
     backends,
     case::{Case, Loss, Setting},

@@ -1,9 +1,7 @@
 //! Compensated sums, and totals that merge.
 #![allow(clippy::cast_precision_loss, reason = "a number that both types have")]
 
-mod common;
-
-use common::check::ulps;
+use crate::common::check::ulps;
 use losslanes::{CrossEntropyLoss, View};
 
 /// A running `f32` sum says 1.183.

@@ -5,9 +5,7 @@
     reason = "small numbers, and rounding on purpose"
 )]
 
-mod common;
-
-use common::{
+use crate::common::{
     backends,
     case::{Case, Ignore, Label, Loss, Setting, Target},
     check::{CONFIDENT, LOSS, NEAR},

@@ -1,9 +1,7 @@
 //! The gradients by the input against differences of the losses. The other derivatives (by targets, and the second one of
 //! binary cross entropy of logits) on strided memory, against the formulas in `f64`. All on every backend.
 
-mod common;
-
-use common::{
+use crate::common::{
     array::Array,
     backends,
     case::{Case, Loss, Setting},

@@ -1,8 +1,6 @@
 //! With any number of threads, the bits of one: every loss, gradient and kernel, in every layout.
 
-mod common;
-
-use common::{
+use crate::common::{
     array::Array,
     backends,
     case::{Case, Loss, Setting},

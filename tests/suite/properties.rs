@@ -1,12 +1,9 @@
 //! Properties of random calls, valid and not: see `attack`. When one fails, proptest looks for the smallest like it, and
 //! prints its views: shape, strides, offset and numbers.
 
-mod attack;
-mod common;
-
 use core::fmt;
 
-use attack::{Attack, Read};
+use crate::attack::{self, Attack, Read};
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 /// Bytes with the call that they describe; only the call is shown.
