@@ -152,18 +152,22 @@ impl Outcome {
     }
 }
 
-/// The calls of a loss with its arguments, whatever their ranks and types.
+/// Calls of a loss in memory: to its gradient, or from the input, in whose place that goes.
+type InMemory<'a> = &'a dyn Fn(&mut Canvas) -> Result<f32, Error>;
+
+/// The same, with the losses in the first one.
+type InTwo<'a> = &'a dyn Fn(&mut Canvas, &mut Canvas) -> Result<(), Error>;
+
+/// The calls of a loss with its arguments, whatever their ranks and types. Those with a gradient are beside the input and in
+/// its place.
 struct Calls<'a> {
     total: &'a dyn Fn() -> Result<Total, Error>,
     sum: &'a dyn Fn() -> Result<f32, Error>,
     mean: &'a dyn Fn() -> Result<f32, Error>,
-    /// To the losses.
     none: &'a dyn Fn(&mut Canvas) -> Result<(), Error>,
-    /// To the gradient; or from the input, in its place.
-    sum_with_grad: [&'a dyn Fn(&mut Canvas) -> Result<f32, Error>; 2],
-    mean_with_grad: [&'a dyn Fn(&mut Canvas) -> Result<f32, Error>; 2],
-    /// To the losses and to the gradient; or from the input.
-    none_with_grad: [&'a dyn Fn(&mut Canvas, &mut Canvas) -> Result<(), Error>; 2],
+    sum_with_grad: [InMemory<'a>; 2],
+    mean_with_grad: [InMemory<'a>; 2],
+    none_with_grad: [InTwo<'a>; 2],
 }
 
 /// Every reduction of a loss, with its gradient, beside the input and in its place. The arguments of the macro are those of
@@ -225,7 +229,7 @@ impl Case {
             check::same_bits(&in_place, &gradient, || format!("{what} in place"));
             gradient
         };
-        let reduced = |what: &str, calls: [&dyn Fn(&mut Canvas) -> Result<f32, Error>; 2], want: f32| {
+        let reduced = |what: &str, calls: [InMemory<'_>; 2], want: f32| {
             let [mut beside, mut instead] = memory();
             let got = [calls[0](&mut beside)?, calls[1](&mut instead)?];
             check::same_bits(&got, &[want; 2], || format!("{what} with a gradient"));
