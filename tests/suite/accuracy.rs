@@ -1,7 +1,6 @@
 //! The relative error of losses: rows of 2 to 100,000 classes, every margin of the target, common offsets.
 //!
 //! `cargo test --release --test suite accuracy:: -- --nocapture` prints the worst of each kind.
-#![allow(clippy::cast_precision_loss, reason = "small numbers")]
 
 use crate::common::{
     array::Array,

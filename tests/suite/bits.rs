@@ -1,9 +1,4 @@
 //! Every backend of one arithmetic, in every layout, gives the same bits.
-#![allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "small numbers, and rounding on purpose"
-)]
 
 use crate::common::{
     array::Array,

@@ -1,9 +1,4 @@
 //! Every kernel against `f64`, on every backend.
-#![allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "small numbers, and rounding on purpose"
-)]
 
 use crate::common::{
     array::Array,

@@ -1,9 +1,4 @@
 //! Every loss against its reference, on every backend: ranks, sizes around every boundary, options, label types.
-#![allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "small numbers, and rounding on purpose"
-)]
 
 use crate::common::{
     backends,

@@ -1,9 +1,4 @@
 //! 510 cases with PyTorch's results in `f64`.
-#![allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "small numbers, and rounding on purpose"
-)]
 
 use std::{fs::File, io::Read, path::Path, sync::LazyLock};
 

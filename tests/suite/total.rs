@@ -1,5 +1,4 @@
 //! Compensated sums, and totals that merge.
-#![allow(clippy::cast_precision_loss, reason = "a number that both types have")]
 
 use crate::common::check::ulps;
 use losslanes::{CrossEntropyLoss, View};
