@@ -263,9 +263,9 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> Self::Output {
+    fn run<S: Simd>(&mut self, s: S) -> Self::Output {
         let way = self.rows.way();
-        if SMOOTHING { run_any_rows(s, way, &mut self) } else { run_rows(s, way, &mut self) }
+        if SMOOTHING { run_any_rows(s, way, self) } else { run_rows(s, way, self) }
     }
 }
 
@@ -379,7 +379,7 @@ impl<'m, P: Pass<'m>, const K: usize> Kernel for ClassKernel<'_, P, NegativeLogL
     type Output = Result<Total, Error>;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> Self::Output {
+    fn run<S: Simd>(&mut self, s: S) -> Self::Output {
         self.total(s, OfLogit)
     }
 }

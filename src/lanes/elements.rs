@@ -136,13 +136,13 @@ impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     type Output = Option<Total>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Option<Total> {
+    fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
         let Self { grid, data, loss } = self;
-        let len = grid.len;
+        let (len, loss) = (grid.len, *loss);
         if S::N > 1 && grid.is_flat() {
-            s.vectorize(Sum::<_, _, K> { arrays: Flat::new(&grid, data), len, loss })
+            s.vectorize(&mut Sum::<_, _, K> { arrays: Flat::new(grid, data), len, loss })
         } else {
-            s.vectorize(Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss })
+            s.vectorize(&mut Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss })
         }
     }
 }
@@ -158,8 +158,8 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> Kernel for Sum<A, L, K> {
     type Output = Option<Total>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Option<Total> {
-        let mut items = BinaryItems::<A, L, K> { arrays: self.arrays, valid: true, loss: self.loss };
+    fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
+        let mut items = BinaryItems::<A, L, K> { arrays: &mut self.arrays, valid: true, loss: self.loss };
         // What is written in place cannot be taken back.
         if K == BACKWARD && items.any_refused(s, self.len) {
             return None;
@@ -171,14 +171,14 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> Kernel for Sum<A, L, K> {
 }
 
 /// Elements, as items of a sum. Their weight in the mean is not summed here.
-struct BinaryItems<A, L, const K: usize> {
-    arrays: A,
+struct BinaryItems<'k, A, L, const K: usize> {
+    arrays: &'k mut A,
     /// Whether no input was refused.
     valid: bool,
     loss: PhantomData<L>,
 }
 
-impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<A, L, K> {
+impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<'_, A, L, K> {
     /// The losses of a group of elements, of which each vector has `count`, and their gradient.
     #[inline(always)]
     fn losses<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) -> G::F {
@@ -233,7 +233,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<A, L, K> {
     }
 }
 
-impl<S: Simd, A: Arrays, L: BinaryLoss, const K: usize> Items<S> for BinaryItems<A, L, K> {
+impl<S: Simd, A: Arrays, L: BinaryLoss, const K: usize> Items<S> for BinaryItems<'_, A, L, K> {
     #[inline(always)]
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         (self.losses(s, s, i, count), s.splat(0.0))
@@ -274,7 +274,7 @@ struct Flat<'a> {
 
 impl<'a> Flat<'a> {
     #[inline(always)]
-    fn new<const K: usize>(grid: &Grid<'_, K>, data: Data<'a>) -> Self {
+    fn new<const K: usize>(grid: &Grid<'_, K>, data: &'a mut Data<'_>) -> Self {
         let flat = |k: usize| data.inputs[k].map(|data| grid.flat(k, data));
         Self {
             inputs: [flat(INPUT), flat(TARGET), flat(WEIGHT), flat(POS_WEIGHT)],
@@ -282,8 +282,8 @@ impl<'a> Flat<'a> {
                 Upstream::Same(x) => FlatArray::Same(x),
                 Upstream::Each(data) => grid.flat(UPSTREAM, data),
             },
-            out: grid.flat_mut(OUT, data.out),
-            gradient: grid.flat_mut(GRADIENT, data.gradient),
+            out: grid.flat_mut(OUT, data.out.as_deref_mut()),
+            gradient: grid.flat_mut(GRADIENT, data.gradient.as_deref_mut()),
         }
     }
 }
@@ -347,13 +347,13 @@ impl Arrays for Flat<'_> {
 }
 
 /// Any layout.
-struct Strided<'a, const K: usize> {
-    grid: Grid<'a, K>,
+struct Strided<'k, 'a, const K: usize> {
+    grid: &'k Grid<'a, K>,
     run: Run<K>,
-    data: Data<'a>,
+    data: &'k mut Data<'a>,
 }
 
-impl<const K: usize> Arrays for Strided<'_, K> {
+impl<const K: usize> Arrays for Strided<'_, '_, K> {
     #[inline(always)]
     fn has(&self, k: usize) -> bool {
         self.data.inputs[k].is_some()
@@ -432,7 +432,7 @@ impl<V: Derivative> Kernel for Derive<'_, V> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(&mut self, s: S) {
         let Self { grid, data, derivative: _ } = self;
         let mut arrays = Strided { run: grid.start(), data, grid };
         for i in (0..grid.len).step_by(S::N) {
@@ -493,7 +493,7 @@ impl<F: Function> Kernel for Map<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(&mut self, s: S) {
         let Self { grid, input, out, function: _ } = self;
         let mut run = grid.start();
         let contiguous = grid.run.steps == [1, 1];

@@ -15,7 +15,7 @@ macro_rules! instances {
     ($($kernel:ty $(: $share:ident)?;)*) => {$(
         impl Compiled for $kernel {
             #[inline(never)]
-            fn run_on(self, backend: Backend) -> Self::Output {
+            fn run_on(&mut self, backend: Backend) -> Self::Output {
                 backend.dispatch(self)
             }
 
@@ -27,7 +27,7 @@ macro_rules! instances {
             )?
 
             #[inline(never)]
-            fn run_in_integers(self) -> Self::Output {
+            fn run_in_integers(&mut self) -> Self::Output {
                 self.run(INTEGERS)
             }
         }

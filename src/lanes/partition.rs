@@ -783,10 +783,10 @@ pub(crate) fn run_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: &mut R) ->
         return kernel.run(s, &mut Direct);
     }
     match way {
-        Way::Rows => s.vectorize_apart(On::<_, ByRows>::new(kernel)),
-        Way::Packed => s.vectorize_apart(On::<_, Packed>::new(kernel)),
-        Way::Columns => s.vectorize_apart(On::<_, Columns>::new(kernel)),
-        Way::Strided => s.vectorize_apart(On::<_, Strided>::new(kernel)),
+        Way::Rows => s.vectorize_apart(&mut On::<_, ByRows>::new(kernel)),
+        Way::Packed => s.vectorize_apart(&mut On::<_, Packed>::new(kernel)),
+        Way::Columns => s.vectorize_apart(&mut On::<_, Columns>::new(kernel)),
+        Way::Strided => s.vectorize_apart(&mut On::<_, Strided>::new(kernel)),
     }
 }
 
@@ -797,10 +797,10 @@ pub(crate) fn run_any_rows<S: Simd, R: RowKernel>(s: S, way: Way, kernel: &mut R
         return kernel.run(s, &mut Direct);
     }
     match way {
-        Way::Rows => s.vectorize_apart(OnAny::<_, ByRows>(kernel, |way| AnyWay::Rows(way))),
-        Way::Packed => s.vectorize_apart(OnAny::<_, Packed>(kernel, |way| AnyWay::Packed(way))),
-        Way::Columns => s.vectorize_apart(OnAny::<_, Columns>(kernel, |way| AnyWay::Columns(way))),
-        Way::Strided => s.vectorize_apart(OnAny::<_, Strided>(kernel, |way| AnyWay::Strided(way))),
+        Way::Rows => s.vectorize_apart(&mut OnAny::<_, ByRows>(kernel, |way| AnyWay::Rows(way))),
+        Way::Packed => s.vectorize_apart(&mut OnAny::<_, Packed>(kernel, |way| AnyWay::Packed(way))),
+        Way::Columns => s.vectorize_apart(&mut OnAny::<_, Columns>(kernel, |way| AnyWay::Columns(way))),
+        Way::Strided => s.vectorize_apart(&mut OnAny::<_, Strided>(kernel, |way| AnyWay::Strided(way))),
     }
 }
 
@@ -818,7 +818,7 @@ impl<R: RowKernel, L: Layout + Default> Kernel for On<'_, R, L> {
     type Output = R::Output;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> R::Output {
+    fn run<S: Simd>(&mut self, s: S) -> R::Output {
         self.0.run(s, &mut Apart(L::default()))
     }
 }
@@ -830,10 +830,9 @@ impl<R: RowKernel, L: Layout + Default> Kernel for OnAny<'_, R, L> {
     type Output = R::Output;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> R::Output {
-        let (kernel, any) = (self.0, self.1);
+    fn run<S: Simd>(&mut self, s: S) -> R::Output {
         let mut layout = Apart(L::default());
-        s.vectorize_apart(InAny(kernel, any(&mut layout)))
+        s.vectorize_apart(&mut InAny(&mut *self.0, (self.1)(&mut layout)))
     }
 }
 
@@ -844,7 +843,7 @@ impl<R: RowKernel> Kernel for InAny<'_, R> {
     type Output = R::Output;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> R::Output {
+    fn run<S: Simd>(&mut self, s: S) -> R::Output {
         self.0.run(s, &mut self.1)
     }
 }
@@ -930,7 +929,7 @@ impl<L: Layout> Layout for Apart<L> {
         count: usize,
         labels: &[usize],
     ) -> Partition<S::F> {
-        s.vectorize(Step(
+        s.vectorize(&mut Step(
             #[inline(always)]
             || self.0.partition::<S, M, F, K>(s, rows, memory, run, i, count, labels),
         ))
@@ -946,7 +945,7 @@ impl<L: Layout> Layout for Apart<L> {
         i: usize,
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
-        s.vectorize(Step(
+        s.vectorize(&mut Step(
             #[inline(always)]
             || self.0.four::<S, M, F, K>(s, rows, memory, run, i, labels),
         ))
@@ -965,7 +964,7 @@ impl<L: Layout> Layout for Apart<L> {
         coefficients: &Coefficients<G::F>,
         targets: Option<&TargetGradients<'_, G::F>>,
     ) {
-        s.vectorize(Step(
+        s.vectorize(&mut Step(
             #[inline(always)]
             || self.0.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets),
         ));

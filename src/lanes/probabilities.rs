@@ -25,8 +25,8 @@ impl<'m, P: Pass<'m>, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, 
     type Output = Total;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> Total {
-        run_any_rows(s, self.rows.way(), &mut self)
+    fn run<S: Simd>(&mut self, s: S) -> Total {
+        run_any_rows(s, self.rows.way(), self)
     }
 }
 
@@ -123,8 +123,8 @@ impl<const K: usize> Kernel for ProbabilityGradient<'_, K> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        run_any_rows(s, self.rows.way(), &mut self);
+    fn run<S: Simd>(&mut self, s: S) {
+        run_any_rows(s, self.rows.way(), self);
     }
 }
 

@@ -25,12 +25,12 @@ impl Kernel for Softmax<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(&mut self, s: S) {
         let way = self.rows.way();
         if self.log {
-            run_rows(s, way, &mut Write::<LogSoftmax>::new(&mut self));
+            run_rows(s, way, &mut Write::<LogSoftmax>::new(self));
         } else {
-            run_rows(s, way, &mut Write::<Plain>::new(&mut self));
+            run_rows(s, way, &mut Write::<Plain>::new(self));
         }
     }
 }
@@ -138,7 +138,7 @@ impl Kernel for Max<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
+    fn run<S: Simd>(&mut self, s: S) -> f32 {
         let lowest = s.splat(f32::NEG_INFINITY);
         let mut run = self.0.grid.start();
         let (max, nan) = in_lanes(
@@ -171,7 +171,7 @@ impl Kernel for ExpSum<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
+    fn run<S: Simd>(&mut self, s: S) -> f32 {
         let shift = s.splat(self.shift);
         let mut run = self.reduce.grid.start();
         let sums = in_lanes(
@@ -222,8 +222,8 @@ impl Kernel for LogSumExp<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) -> f32 {
-        run_rows(s, self.rows.way(), &mut self)
+    fn run<S: Simd>(&mut self, s: S) -> f32 {
+        run_rows(s, self.rows.way(), self)
     }
 }
 

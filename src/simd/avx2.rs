@@ -188,9 +188,9 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     type Vectors = [__m256; 8];
 
     #[inline(always)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: &mut K) -> K::Output {
         #[target_feature(enable = "avx2,fma")]
-        fn inner<A: Arithmetic, K: Kernel>(simd: Avx2<A>, kernel: K) -> K::Output {
+        fn inner<A: Arithmetic, K: Kernel>(simd: Avx2<A>, kernel: &mut K) -> K::Output {
             kernel.run(simd)
         }
         // SAFETY: `self` proves AVX2 and FMA.

@@ -189,9 +189,9 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     type Vectors = [__m512; 16];
 
     #[inline(always)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: &mut K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-        fn inner<A: Arithmetic, K: Kernel>(simd: Avx512<A>, kernel: K) -> K::Output {
+        fn inner<A: Arithmetic, K: Kernel>(simd: Avx512<A>, kernel: &mut K) -> K::Output {
             kernel.run(simd)
         }
         // SAFETY: `self` proves these parts of AVX-512.

@@ -9,7 +9,7 @@ pub(crate) trait Kernel {
     type Output;
     /// `#[inline(always)]` in every implementation, and so must be all that it calls: a function that stays out of
     /// line is compiled without the backend's instructions, and each of them becomes a call.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
+    fn run<S: Simd>(&mut self, simd: S) -> Self::Output;
 }
 
 /// A kernel from a closure, which must be `#[inline(always)]`, for a part that is to be a function of its own. Not of an
@@ -20,7 +20,7 @@ impl<T, F: FnMut() -> T> Kernel for Step<F> {
     type Output = T;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, _: S) -> T {
+    fn run<S: Simd>(&mut self, _: S) -> T {
         (self.0)()
     }
 }
@@ -29,11 +29,11 @@ impl<T, F: FnMut() -> T> Kernel for Step<F> {
 /// backends again, for every rank and label type.
 pub(crate) trait Compiled: Kernel {
     /// Not generic in any implementation, and `#[inline(never)]`.
-    fn run_on(self, backend: Backend) -> Self::Output;
+    fn run_on(&mut self, backend: Backend) -> Self::Output;
 
     /// The same on several threads, where it can be shared out.
     #[cfg(feature = "rayon")]
-    fn run_parallel(self, backend: Backend) -> Self::Output
+    fn run_parallel(mut self, backend: Backend) -> Self::Output
     where
         Self: Sized,
     {
@@ -41,7 +41,7 @@ pub(crate) trait Compiled: Kernel {
     }
 
     /// On [`Backend::INTEGER`]: by itself, so that firmware has one of the two.
-    fn run_in_integers(self) -> Self::Output;
+    fn run_in_integers(&mut self) -> Self::Output;
 }
 
 /// A set of instructions.
@@ -204,7 +204,7 @@ impl Backend {
 
     /// Runs a kernel on this backend.
     #[inline(always)]
-    pub(crate) fn run<K: Compiled>(self, kernel: K) -> K::Output {
+    pub(crate) fn run<K: Compiled>(self, mut kernel: K) -> K::Output {
         if self.isa == Isa::Integer {
             return kernel.run_in_integers();
         }
@@ -217,7 +217,7 @@ impl Backend {
 
     /// Finds the instructions. Called for each kernel in one place: see [`Compiled`].
     #[inline(always)]
-    pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn dispatch<K: Kernel>(self, kernel: &mut K) -> K::Output {
         #[cfg(any(
             target_feature = "sse2",
             all(target_feature = "neon", target_arch = "aarch64"),
@@ -238,7 +238,7 @@ impl Backend {
 
     #[cfg(target_feature = "sse2")]
     #[inline]
-    fn run_avx<K: Kernel>(self, kernel: K) -> K::Output {
+    fn run_avx<K: Kernel>(self, kernel: &mut K) -> K::Output {
         use super::{
             arithmetic::{Fused, Portable},
             avx2::Avx2,

@@ -203,12 +203,12 @@ pub(crate) trait Simd: Ops {
     type Vectors: Copy + AsRef<[Self::F]> + AsMut<[Self::F]>;
 
     /// Runs `kernel` in a function of its own, which is compiled for these instructions.
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+    fn vectorize<K: Kernel>(self, kernel: &mut K) -> K::Output;
 
     /// The same where the function must not become part of its caller, whose frame would have room for it in every call.
     /// (`rustc` 1.95 ignores `#[inline(never)]` next to `#[target_feature]`.)
     #[inline(never)]
-    fn vectorize_apart<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize_apart<K: Kernel>(self, kernel: &mut K) -> K::Output {
         self.vectorize(kernel)
     }
 

@@ -201,7 +201,7 @@ impl<const INTEGER: bool> Simd for Scalar<INTEGER> {
     type Vectors = [f32; 1];
 
     #[inline(always)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: &mut K) -> K::Output {
         kernel.run(self)
     }
     #[inline(always)]

@@ -158,7 +158,7 @@ impl<A: Arithmetic> Simd for Wide<A> {
     type Vectors = [f32x4; 4];
 
     #[inline(never)]
-    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: &mut K) -> K::Output {
         kernel.run(self)
     }
     #[inline(always)]
