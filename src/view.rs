@@ -176,15 +176,14 @@ pub(crate) fn count(shape: impl Iterator<Item = usize>) -> Option<usize> {
 
 impl<const D: usize> Layout<D> {
     fn row_major(len: usize, shape: [usize; D]) -> Result<Self, Error> {
+        let expected = count(shape.into_iter()).ok_or(Error::TooLarge)?;
         let mut strides = [0; D];
         let mut stride = 1_usize;
-        let expected = count(shape.iter().zip(&mut strides).rev().map(|(&len, s)| {
+        for (s, &len) in strides.iter_mut().zip(&shape).rev() {
             // No wrap: a slice has at most isize::MAX elements. Where the shape is empty the strides do not matter.
             *s = stride.cast_signed();
             stride = stride.wrapping_mul(len);
-            len
-        }));
-        let expected = expected.ok_or(Error::TooLarge)?;
+        }
         if len != expected {
             return Err(Error::LengthMismatch { len, expected });
         }

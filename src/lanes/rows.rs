@@ -5,7 +5,7 @@ use super::{
     grid::{LANE_NUMBERS, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
     math,
-    others::{self, Others, Sum},
+    others::{self, HEAD, Others, Sum},
     partition::{
         BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, always,
         finite, small_count,
@@ -15,7 +15,7 @@ use super::{
 use crate::simd::{Four, Group, LANES, Ops, Scratch, Simd};
 
 /// Rows of no more classes are taken side by side: relative to their maxima, and all `N` of them in the first-level cache.
-const SIDE_BY_SIDE: usize = others::HEAD;
+const SIDE_BY_SIDE: usize = HEAD;
 
 /// Long rows of contiguous classes.
 #[derive(Default)]
@@ -125,7 +125,12 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
             #[inline(always)]
             |[offset, _], target| {
                 let x = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
-                others::sum(s, rows.classes, &mut RowOthers { x, kept: None, target, start: 0, len: 0 })
+                let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
+                if rows.classes <= HEAD {
+                    others::short_sum(s, rows.classes, row)
+                } else {
+                    others::sum(s, rows.classes, row)
+                }
             },
         );
         return others::finish::<S, F>(

@@ -244,14 +244,14 @@ impl<'a> CrossEntropyLoss<'a> {
     }
 
     /// The coefficients of the sum over all classes. The part of a target class itself is not in it.
-    #[expect(clippy::cast_precision_loss, reason = "an even part of so many classes is rounded anyway")]
-    fn coefficients(&self, classes: usize) -> Result<Cross<'a>, Error> {
-        let smoothing = self.label_smoothing;
+    #[inline]
+    fn coefficients(self, classes: usize) -> Result<Cross<'a>, Error> {
+        let Self { weight, label_smoothing: smoothing, .. } = self;
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::LabelSmoothingOutOfRange { value: smoothing });
         }
-        let floor = if classes == 0 || smoothing == 0.0 { 0.0 } else { smoothing / classes as f32 };
-        Ok(Cross { weight: check_weight(self.weight, classes)?, target: None, keep: 1.0 - smoothing, floor })
+        let weight = check_weight(weight, classes)?;
+        Ok(Cross { weight, target: None, keep: 1.0 - smoothing, floor: even_part(smoothing, classes) })
     }
 
     /// The same with the targets, where these are probabilities.
@@ -346,4 +346,10 @@ impl<'a> CrossEntropyLoss<'a> {
             }
         }
     }
+}
+
+/// What of `smoothing` each class gets.
+#[expect(clippy::cast_precision_loss, reason = "an even part of so many classes is rounded anyway")]
+fn even_part(smoothing: f32, classes: usize) -> f32 {
+    if classes == 0 || smoothing == 0.0 { 0.0 } else { smoothing / classes as f32 }
 }

@@ -34,6 +34,7 @@ pub(crate) fn check<'s>(
 }
 
 /// The class weights, if there is one for each class.
+#[inline]
 pub(crate) fn check_weight(weight: Option<&[f32]>, classes: usize) -> Result<Option<&[f32]>, Error> {
     match weight {
         Some(weight) if weight.len() != classes => Err(Error::WeightLength { len: weight.len(), classes }),
