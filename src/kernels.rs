@@ -431,13 +431,12 @@ impl Kernels {
     where
         for<'k> Map<'k, F>: Compiled<Output = ()>,
     {
-        let (data, layout) = out.into_parts();
         let mut axes = Axes::<D, 2>::NONE;
-        axes.set_first(&input_layout(input, &layout)?);
-        axes.set(1, &layout);
+        axes.set_first(input_layout(input.as_ref(), out.layout())?);
+        axes.set(1, out.layout());
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
         let input = input.map(|x| x.data());
-        self.backend.run(Map { grid, input, out: data, function: PhantomData::<F> });
+        self.backend.run(Map { grid, input, out: out.into_data(), function: PhantomData::<F> });
         Ok(())
     }
 
@@ -448,8 +447,8 @@ impl Kernels {
         out: ViewMut<'_, f32, D>,
         log: bool,
     ) -> Result<(), Error> {
-        let (data, layout) = out.into_parts();
-        let from = input_layout(input, &layout)?;
+        let layout = out.layout();
+        let from = input_layout(input.as_ref(), layout)?;
         let (Some(&classes), Some(&stride), Some(&out_stride)) =
             (layout.shape.get(axis), from.strides.get(axis), layout.strides.get(axis))
         else {
@@ -460,23 +459,28 @@ impl Kernels {
             return Ok(());
         }
         let mut axes = Axes::<D, 2>::NONE;
-        axes.set_first_without(axis, &from);
-        axes.set_without(axis, softmax::OUT, &layout);
+        axes.set_first_without(axis, from);
+        axes.set_without(axis, softmax::OUT, layout);
         let grid = axes.merge(D - 1).ok_or(Error::TooLarge)?;
         let rows = Rows { grid, classes, stride, cross: &Cross::NONE };
-        let memory = Memory { input: input.map(|x| x.data()), data, array: softmax::OUT, stride: out_stride };
+        let input = input.map(|x| x.data());
+        let memory = Memory { input, data: out.into_data(), array: softmax::OUT, stride: out_stride };
         self.backend.run(softmax::Softmax { rows, memory, log });
         Ok(())
     }
 }
 
 /// The layout of the input, or in place of the output, if their shapes are the same.
-fn input_layout<const D: usize>(input: Option<View<'_, f32, D>>, out: &Layout<D>) -> Result<Layout<D>, Error> {
-    let Some(input) = input else {
-        return Ok(*out);
+#[inline]
+fn input_layout<'l, const D: usize>(
+    input: Option<&'l View<'_, f32, D>>,
+    out: &'l Layout<D>,
+) -> Result<&'l Layout<D>, Error> {
+    let Some(input) = input.map(View::layout) else {
+        return Ok(out);
     };
-    check(Argument::Output, &out.shape, &input.shape())?;
-    Ok(*input.layout())
+    check(Argument::Output, &out.shape, &input.shape)?;
+    Ok(input)
 }
 
 /// Runs a reduction of all elements.

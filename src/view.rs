@@ -157,8 +157,8 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
         &self.layout
     }
 
-    pub(crate) const fn into_parts(self) -> (&'a mut [T], Layout<D>) {
-        (self.data, self.layout)
+    pub(crate) const fn into_data(self) -> &'a mut [T] {
+        self.data
     }
 }
 

@@ -64,8 +64,11 @@ impl ClassTargets<'_> {
     /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range. Takes copies, so that
     /// the caller's own are made where the kernel has them: see [`Pass::memory`].
     pub(crate) fn check<const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
-        /// So many labels are read at a time.
-        const STEP: usize = if SIMD { 4 * LANES } else { 1 };
+        if SIMD && rows.grid.len > 1 { self.check_by::<{ 4 * LANES }, K>(rows) } else { self.check_by::<1, K>(rows) }
+    }
+
+    /// [`Self::check`], which reads so many labels at a time.
+    fn check_by<const STEP: usize, const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
         let mut run = rows.grid.start();
         let mut labels = [0; STEP];
         let (mut kept, mut sum) = (0, Compensated::default());

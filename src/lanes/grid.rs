@@ -22,7 +22,10 @@ pub(crate) struct Grid<'a, const K: usize> {
     outer: &'a [Axis<K>],
     pub(crate) run: &'a Axis<K>,
     /// Where each array starts.
-    offsets: [usize; K],
+    offsets: &'a [usize; K],
+    /// By how much that has moved with [`Grid::advance`].
+    #[cfg(feature = "rayon")]
+    moved: [usize; K],
     /// The element of the whole that is element 0 here; not 0 in what [`Grid::split_at`] cuts off.
     #[cfg(feature = "rayon")]
     first: usize,
@@ -133,7 +136,9 @@ impl<const D: usize, const K: usize> Axes<D, K> {
         Some(Grid {
             outer,
             run,
-            offsets: self.offsets,
+            offsets: &self.offsets,
+            #[cfg(feature = "rayon")]
+            moved: [0; K],
             #[cfg(feature = "rayon")]
             first: 0,
             len,
@@ -151,7 +156,16 @@ impl<const K: usize> Grid<'_, K> {
     /// The run of element 0, for a first [`Grid::seek`].
     #[inline(always)]
     pub(crate) fn start(&self) -> Run<K> {
-        if self.first() == 0 { Run { first: 0, len: self.run.len, bases: self.offsets } } else { self.find(0) }
+        if self.first() == 0 { Run { first: 0, len: self.run.len, bases: self.bases() } } else { self.find(0) }
+    }
+
+    /// Where each array starts.
+    #[inline(always)]
+    fn bases(&self) -> [usize; K] {
+        #[cfg(feature = "rayon")]
+        return self.moved_bases();
+        #[cfg(not(feature = "rayon"))]
+        *self.offsets
     }
 
     /// The element of the whole that is element 0 here: without threads there are no parts.
@@ -222,7 +236,7 @@ impl<const K: usize> Grid<'_, K> {
         let len = self.run.len;
         let mut number = self.first().wrapping_add(i).checked_div(len).unwrap_or(0);
         let first = number.wrapping_mul(len).wrapping_sub(self.first());
-        let mut run = Run { first, len, bases: self.offsets };
+        let mut run = Run { first, len, bases: self.bases() };
         for axis in self.outer.iter().rev() {
             let rest = number.checked_div(axis.len).unwrap_or(0);
             let index = number.wrapping_sub(rest.wrapping_mul(axis.len)).cast_signed();
@@ -349,7 +363,7 @@ impl<const K: usize> Grid<'_, K> {
 
 /// What it takes to share the elements out among threads: see [`super::parallel`].
 #[cfg(feature = "rayon")]
-impl<const K: usize> Grid<'_, K> {
+impl<'g, const K: usize> Grid<'g, K> {
     /// The elements before `middle`, and the others.
     pub(crate) fn split_at(self, middle: usize) -> (Self, Self) {
         let rest = self.len.saturating_sub(middle);
@@ -361,10 +375,20 @@ impl<const K: usize> Grid<'_, K> {
 
     /// The array `k` begins `by` elements further on in its memory now.
     pub(crate) fn advance(&mut self, k: usize, by: usize) {
-        if let Some(offset) = self.offsets.get_mut(k) {
-            // A wrap here is undone on the way to every element of this part.
-            *offset = offset.wrapping_sub(by);
+        if let Some(moved) = self.moved.get_mut(k) {
+            *moved = moved.wrapping_add(by);
         }
+    }
+
+    /// [`Grid::bases`] of a part.
+    #[inline(always)]
+    fn moved_bases(&self) -> [usize; K] {
+        let mut bases = *self.offsets;
+        for (base, &moved) in bases.iter_mut().zip(&self.moved) {
+            // A wrap here is undone on the way to every element of this part.
+            *base = base.wrapping_sub(moved);
+        }
+        bases
     }
 
     /// Whether the elements of array `k` follow each other in memory, each before the next one, and so does all that is at
@@ -397,12 +421,15 @@ impl<const K: usize> Grid<'_, K> {
 
     /// The `arrays` have element 0 at the start of their memory now, and all others right behind it. The axes are those of
     /// [`Grid::axes`].
-    pub(crate) fn pack(
+    pub(crate) fn pack<'p>(
         self,
         arrays: impl Iterator<Item = usize> + Clone,
-        (outer, run): &mut (Vec<Axis<K>>, Axis<K>),
-    ) -> Grid<'_, K> {
-        let Self { mut offsets, first, len, .. } = self;
+        (outer, run): &'p mut (Vec<Axis<K>>, Axis<K>),
+    ) -> Grid<'p, K>
+    where
+        'g: 'p,
+    {
+        let Self { offsets, mut moved, first, len, .. } = self;
         let set = |axis: &mut Axis<K>, stride: usize| {
             for k in arrays.clone() {
                 if let Some(step) = axis.steps.get_mut(k) {
@@ -414,11 +441,11 @@ impl<const K: usize> Grid<'_, K> {
         let stride = set(run, 1);
         outer.iter_mut().rev().fold(stride, |stride, axis| set(axis, stride));
         for k in arrays {
-            if let Some(offset) = offsets.get_mut(k) {
-                *offset = 0_usize.wrapping_sub(first);
+            if let (Some(moved), Some(offset)) = (moved.get_mut(k), offsets.get(k)) {
+                *moved = offset.wrapping_add(first);
             }
         }
-        Grid { outer, run, offsets, first, len }
+        Grid { outer, run, offsets, moved, first, len }
     }
 }
 

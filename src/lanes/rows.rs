@@ -694,7 +694,7 @@ fn ties<S: Simd>(s: S, len: usize, below: S::F) -> S::F {
 
 /// Four vectors of a chunk.
 #[inline(always)]
-fn load_four<S: Simd>(s: S, chunk: &[f32]) -> [S::F; 4] {
+pub(crate) fn load_four<S: Simd>(s: S, chunk: &[f32]) -> [S::F; 4] {
     Four(s).gather(
         #[inline(always)]
         |k| s.load_part(chunk.get(k * S::N..).unwrap_or(&[]), 0.0),

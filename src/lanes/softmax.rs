@@ -3,10 +3,11 @@
 use core::marker::PhantomData;
 
 use super::{
-    grid::{Grid, Run, first_lanes},
+    grid::{FlatArray, Grid, Run, first_lanes},
     map::{Coefficients, Memory, RowMap, Unmapped},
     math,
     partition::{ByLeader, Form, Layout, Partition, RowKernel, Rows, Whole, run_rows},
+    rows::load_four,
     sum::in_lanes,
 };
 use crate::simd::{Four, Kernel, LANES, Ops, Simd};
@@ -139,24 +140,26 @@ impl Kernel for Max<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> f32 {
-        let lowest = s.splat(f32::NEG_INFINITY);
+        // The order does not matter: four independent chains, and no lanes.
+        let (four, width) = (Four(s), 4 * S::N);
+        let mut max = four.splat(f32::NEG_INFINITY);
+        let mut nan = max;
+        let mut done = 0;
+        for block in self.0.contiguous::<S>().chunks_exact(width) {
+            let x = load_four(s, block);
+            max = four.max(max, x);
+            nan = four.select(four.eq(x, x), nan, x);
+            done += width;
+        }
         let mut run = self.0.grid.start();
-        let (max, nan) = in_lanes(
-            s,
-            self.0.blocks(),
-            (lowest, lowest),
-            #[inline(always)]
-            |(max, nan), first, group| {
-                let (x, _) = self.0.load(s, &mut run, first, group, f32::NEG_INFINITY);
-                *max = s.max(*max, x);
-                *nan = s.select(s.eq(x, x), *nan, x);
-            },
-            #[inline(always)]
-            |_, _| {},
-            #[inline(always)]
-            |(a, b), (c, d)| (s.max(a, c), s.add(b, d)),
-        );
-        // Adding 0 makes -0 the same as +0, which the order of the lanes would tell apart.
+        for first in (done..self.0.grid.len).step_by(S::N) {
+            let (x, _) = self.0.load(s, &mut run, first, 0, f32::NEG_INFINITY);
+            max[0] = s.max(max[0], x);
+            nan[0] = s.select(s.eq(x, x), nan[0], x);
+        }
+        let max = s.max(s.max(max[0], max[1]), s.max(max[2], max[3]));
+        let nan = s.add(s.add(nan[0], nan[1]), s.add(nan[2], nan[3]));
+        // Adding 0 makes -0 the same as +0, which the order would tell apart.
         if s.reduce_add(nan).is_nan() { f32::NAN } else { s.reduce_max(max) + 0.0 }
     }
 }
@@ -193,6 +196,15 @@ impl Kernel for ExpSum<'_> {
 }
 
 impl Reduce<'_> {
+    /// All elements, if they follow each other in memory; not for a single lane, which has no use for that.
+    #[inline(always)]
+    fn contiguous<S: Simd>(&self) -> &[f32] {
+        match self.grid.flat(0, self.data) {
+            FlatArray::Run(x) if S::N > 1 && self.grid.step(0) == 1 => x,
+            _ => &[],
+        }
+    }
+
     /// Where the blocks start.
     #[inline(always)]
     fn blocks(&self) -> impl Iterator<Item = usize> + Clone + use<> {

@@ -35,7 +35,7 @@ impl<'a, const D: usize> Gradient<'a, D> {
     /// The memory of the input, if it has its own, and of the gradient.
     #[inline]
     pub(crate) fn into_data(self) -> (Option<&'a [f32]>, &'a mut [f32]) {
-        (self.input.map(|input| input.data()), self.gradient.into_parts().0)
+        (self.input.map(|input| input.data()), self.gradient.into_data())
     }
 }
 

@@ -94,7 +94,7 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
             return Ok(None);
         };
         self.set(Argument::Output, OUT, out.layout())?;
-        Ok(Some(out.into_parts().0))
+        Ok(Some(out.into_data()))
     }
 
     /// The rows, with their axes merged, and the coefficients of a sum over all classes.

@@ -58,13 +58,13 @@ impl<K: Parts> Job for Whole<K> {
         (Self(left), Self(right))
     }
 
-    fn run(self, backend: Backend) -> K::Output {
+    fn run(mut self, backend: Backend) -> K::Output {
         self.0.run_on(backend)
     }
 }
 
 /// Runs a kernel tile by tile; on the calling thread where there is only one, or where memory cannot be cut.
-pub(crate) fn run<K: Parts>(kernel: K, backend: Backend) -> K::Output {
+pub(crate) fn run<K: Parts>(mut kernel: K, backend: Backend) -> K::Output {
     let (len, tile) = kernel.items();
     if len <= tile || !kernel.is_ascending() {
         return kernel.run_on(backend);
