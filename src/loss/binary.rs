@@ -45,7 +45,7 @@ impl<'a, const D: usize> Arguments<'a, D> {
         axes.set_first(input.layout());
         self.set(&mut axes, input.layout(), out.as_ref())?;
         let grid = axes.merge(D).ok_or(Error::TooLarge)?;
-        let out = out.map(|out| out.into_data());
+        let out = out.map(ViewMut::into_data);
         let [_, target, weight, pos_weight] = self.inputs();
         let inputs = [Some(input.data()), target, weight, pos_weight];
         let data = Data { inputs, upstream: Upstream::Same(1.0), out, gradient: None };
@@ -73,7 +73,7 @@ impl<'a, const D: usize> Arguments<'a, D> {
             Of::Mean => Upstream::Same(inverse(Compensated::from_count(grid.len).value())),
             _ => upstream,
         };
-        let out = out.map(|out| out.into_data());
+        let out = out.map(ViewMut::into_data);
         let (input, gradient) = gradient.into_data();
         inputs[INPUT] = input;
         let data = Data { inputs, upstream, out, gradient: Some(&mut *gradient) };

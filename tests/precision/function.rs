@@ -68,8 +68,8 @@ impl<F: Function> Kernel for Apply<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for (x, out) in self.x.iter().zip(self.out) {
+    fn run<S: Simd>(&mut self, s: S) {
+        for (x, out) in self.x.iter().zip(&mut *self.out) {
             for (x, out) in x.chunks(S::N).zip(out.chunks_mut(S::N)) {
                 s.store_part(F::run(s, s.load_part(x, 0.0)), out);
             }

@@ -200,7 +200,7 @@ fn public_kernels() {
         let (mut own, mut public) = (vec![[0.0; LANES]; x.len()], vec![0.0; x.len() * LANES]);
         for (backend, of_crate) in Backend::available().zip(losslanes::Backend::available()) {
             assert_eq!(backend.to_string(), of_crate.to_string());
-            backend.dispatch(Apply { x, out: &mut own, function: PhantomData::<F> });
+            backend.dispatch(&mut Apply { x, out: &mut own, function: PhantomData::<F> });
             let (x, own, shape) = (x.as_flattened(), own.as_flattened(), [public.len()]);
             let (from, to) = (View::new(x, shape), ViewMut::new(&mut public, shape));
             kernel(kernels::on(of_crate), from.expect("a view"), to.expect("a view")).expect("equal shapes");

@@ -45,7 +45,7 @@ impl<F: Function> Kernel for Exact<'_, F> {
 
     /// Plain Rust, but compiled for the instructions of the backend.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(&mut self, _: S) {
         for (x, out) in self.x.as_flattened().iter().zip(self.out.as_flattened_mut()) {
             *out = F::exact(f64::from(*x));
         }
@@ -62,7 +62,7 @@ impl Kernel for Errors<'_> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f64 {
+    fn run<S: Simd>(&mut self, _: S) -> f64 {
         let errors = self.got.as_flattened().iter().zip(self.exact.as_flattened()).map(|(&got, &x)| error(got, x));
         // Errors are in the order of their bits, and a maximum of integers takes no branches.
         f64::from_bits(errors.fold(0, |worst, error| worst.max(error.to_bits())))
@@ -76,7 +76,7 @@ impl Kernel for Same<'_> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
+    fn run<S: Simd>(&mut self, _: S) -> bool {
         let [a, b] = self.0.map(<[Block]>::as_flattened);
         a.iter().zip(b).fold(true, |all, (a, b)| all & (a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())))
     }
@@ -147,8 +147,8 @@ fn progress(name: &str, done: u64, all: u64) {
 }
 
 /// Runs a kernel that has no compiled instance in the library.
-pub(crate) fn run_on<K: Kernel>(backend: Backend, kernel: K) -> K::Output {
-    if backend == Backend::INTEGER { kernel.run(INTEGERS) } else { backend.dispatch(kernel) }
+pub(crate) fn run_on<K: Kernel>(backend: Backend, mut kernel: K) -> K::Output {
+    if backend == Backend::INTEGER { kernel.run(INTEGERS) } else { backend.dispatch(&mut kernel) }
 }
 
 /// The memory of one thread, and the worst so far.
@@ -181,7 +181,7 @@ impl Sweep {
         }
         let fastest = Backend::detect();
         let x = &self.x;
-        fastest.dispatch(Exact { x, out: &mut self.exact, function: PhantomData::<F> });
+        fastest.dispatch(&mut Exact { x, out: &mut self.exact, function: PhantomData::<F> });
         for (backends, worst) in self.backends.iter().zip(&mut self.worst) {
             let Some((&reference, others)) = backends.split_first() else {
                 continue;
@@ -192,10 +192,10 @@ impl Sweep {
             run_on(reference, Apply { x, out: &mut self.first, function: PhantomData::<F> });
             for &backend in others {
                 run_on(backend, Apply { x, out: &mut self.other, function: PhantomData::<F> });
-                let same = fastest.dispatch(Same([&self.first, &self.other]));
+                let same = fastest.dispatch(&mut Same([&self.first, &self.other]));
                 assert!(same, "{name} on {backend}: other bits than on {reference}, from {:e} on", x[0][0]);
             }
-            let largest = fastest.dispatch(Errors { got: &self.first, exact: &self.exact });
+            let largest = fastest.dispatch(&mut Errors { got: &self.first, exact: &self.exact });
             if largest > worst.0 {
                 let errors = self.first.as_flattened().iter().zip(self.exact.as_flattened());
                 let at = errors.zip(x.as_flattened()).find(|&((&got, &exact), _)| error(got, exact) == largest);
