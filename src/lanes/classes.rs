@@ -267,8 +267,11 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> Self::Output {
-        let way = self.rows.way();
-        if SMOOTHING { run_any_rows(s, way, self) } else { run_rows(s, way, self) }
+        if SMOOTHING {
+            run_any_rows(s, self.rows.way::<S, P::Cross, Weighted>(), self)
+        } else {
+            run_rows(s, self.rows.way::<S, P::Plain, ByTarget>(), self)
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     grid::Run,
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Form, Layout, Partition, Rows, SHORT, SHORT_WITH_TARGETS, TARGET, always},
+    partition::{Form, Layout, Partition, Rows, SHORT, TARGET, always},
 };
 use crate::simd::{Four, Group, LANES, Scratch, Simd};
 
@@ -16,7 +16,7 @@ const QUAD: usize = 4;
 pub(crate) struct Packed {
     logits: Scratch<BLOCKS>,
     /// The targets, where these are probabilities.
-    targets: Scratch<{ SHORT_WITH_TARGETS * WIDTH }>,
+    targets: Scratch<{ SHORT * WIDTH }>,
     /// Some rows of results, one after the other.
     rows: Scratch<SHORT>,
 }

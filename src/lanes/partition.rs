@@ -45,11 +45,8 @@ pub(crate) const TILE: usize = 1024;
 /// the same rounding each time.
 pub(crate) const BLOCK: usize = 128;
 
-/// Rows shorter than this take a lane each.
+/// No rows of more classes take a lane each.
 pub(crate) const SHORT: usize = 64;
-
-/// The same where targets are probabilities, which are packed, too.
-pub(crate) const SHORT_WITH_TARGETS: usize = 32;
 
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]
@@ -763,14 +760,26 @@ impl<const K: usize> Rows<'_, K> {
         s.from_lanes(logits)
     }
 
-    pub(crate) fn way(&self) -> Way {
+    /// The fastest way through the rows, for a form and a map.
+    pub(crate) fn way<S: Simd, M: RowMap, F: Form>(&self) -> Way {
         if self.stride == 1 {
-            let short = if self.cross.target.is_some() { SHORT_WITH_TARGETS } else { SHORT };
-            if self.classes < short && self.grid.len > 1 { Way::Packed } else { Way::Rows }
+            if self.classes < self.short::<S, M, F>() && self.grid.len > 1 { Way::Packed } else { Way::Rows }
         } else if self.grid.step(0) == 1 {
             Way::Columns
         } else {
             Way::Strided
+        }
+    }
+
+    /// Rows of fewer classes are faster with a lane each than side by side, which takes no transposition: the wider the vectors,
+    /// the more, and the more there is to do with each class. Measured on x86.
+    const fn short<S: Simd, M: RowMap, F: Form>(&self) -> usize {
+        match S::N {
+            ..=4 if F::ONCE && !M::EXPONENTIALS => 12,
+            ..=4 if !F::CROSS => 24,
+            ..=4 if self.cross.target.is_some() => 32,
+            8 if F::ONCE && !M::EXPONENTIALS => 24,
+            _ => SHORT,
         }
     }
 }

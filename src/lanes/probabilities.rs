@@ -26,7 +26,7 @@ impl<'m, P: Pass<'m>, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, 
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> Total {
-        run_any_rows(s, self.rows.way(), self)
+        run_any_rows(s, self.rows.way::<S, P::Cross, Weighted>(), self)
     }
 }
 
@@ -124,7 +124,7 @@ impl<const K: usize> Kernel for ProbabilityGradient<'_, K> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) {
-        run_any_rows(s, self.rows.way(), self);
+        run_any_rows(s, self.rows.way::<S, TargetGradient, ByLeader>(), self);
     }
 }
 

@@ -27,11 +27,10 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) {
-        let way = self.rows.way();
         if self.log {
-            run_rows(s, way, &mut Write::<LogSoftmax>::new(self));
+            Write::<LogSoftmax>::new(self).run_rows(s);
         } else {
-            run_rows(s, way, &mut Write::<Plain>::new(self));
+            Write::<Plain>::new(self).run_rows(s);
         }
     }
 }
@@ -43,6 +42,13 @@ impl<'a, 'k, M> Write<'a, 'k, M> {
     #[inline(always)]
     fn new(softmax: &'k mut Softmax<'a>) -> Self {
         Self(softmax, PhantomData)
+    }
+}
+
+impl<M: OfPartition> Write<'_, '_, M> {
+    #[inline(always)]
+    fn run_rows<S: Simd>(&mut self, s: S) {
+        run_rows(s, self.0.rows.way::<S, M, M::Form>(), self);
     }
 }
 
@@ -235,7 +241,7 @@ impl Kernel for LogSumExp<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> f32 {
-        run_rows(s, self.rows.way(), self)
+        run_rows(s, self.rows.way::<S, Unmapped, ByLeader>(), self)
     }
 }
 
