@@ -191,6 +191,23 @@ impl Cross<'_> {
         Each { coefficient, same: self.same() }
     }
 
+    /// The terms of four rows side by side, whose targets start at these offsets.
+    #[inline(always)]
+    pub(crate) fn in_rows<S: Simd>(&self, s: S, offsets: &[usize]) -> impl Terms<Four<S>, 2> {
+        let coefficient = always(
+            #[inline(always)]
+            move |class, d: [S::F; 4]| {
+                let (mut coefficients, mut distances) = (d, d);
+                for k in 0..4 {
+                    let offset = offsets.get(k).copied().unwrap_or(0);
+                    (coefficients[k], distances[k]) = self.of_row(s, offset, class, d[k]);
+                }
+                (coefficients, distances)
+            },
+        );
+        Each { coefficient, same: None }
+    }
+
     /// `q`, from a weight and a target, and `d`, or 0 where the smoothed target is exactly that.
     #[inline(always)]
     pub(crate) fn coefficient<S: Ops>(&self, s: S, weight: S::F, target: Option<S::F>, d: S::F) -> (S::F, S::F) {

@@ -34,8 +34,8 @@ impl Layout for ByRows {
         labels: &[usize],
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
-        let apart = !keep || F::ONCE && memory.input.is_some();
-        if apart && !F::CROSS && S::N > 1 && count == S::N && rows.classes <= SIDE_BY_SIDE {
+        let few = rows.classes <= if F::CROSS { BLOCK } else { SIDE_BY_SIDE };
+        if few && (!keep || memory.input.is_some()) && S::N > 1 && count == S::N {
             return side_by_side::<S, M, F, K>(s, rows, memory, run, i, labels);
         }
         if F::ONCE {
@@ -355,14 +355,17 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
         Some(x) => (x, &mut []),
         None => (data, &mut []),
     };
-    let (mut each, mut kept_at): ([&[f32]; LANES], _) = ([&[]; LANES], [0; LANES]);
-    for (l, (row, at)) in each.iter_mut().zip(&mut kept_at).enumerate().take(S::N) {
+    let (mut each, mut kept_at, mut targets_at): ([&[f32]; LANES], _, _) = ([&[]; LANES], [0; LANES], [0; LANES]);
+    for (l, ((row, kept), target)) in each.iter_mut().zip(&mut kept_at).zip(&mut targets_at).enumerate().take(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
         let offset = rows.grid.offset(run, 0, i);
         *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
         if keep {
-            *at = rows.grid.offset(run, *array, i);
+            *kept = rows.grid.offset(run, *array, i);
+        }
+        if F::CROSS && rows.cross.target.is_some() {
+            *target = rows.grid.offset(run, TARGET, i);
         }
     }
     let classes = rows.classes;
@@ -377,28 +380,37 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
         |a, b| s.max(a, b),
     );
     let (reference, label) = (s.to_lanes(finite(s, max)), s.to_lanes(as_floats(s, s, labels, 0)));
-    let (mut sums, mut below) = (s.vectors(s.splat(0.0)), s.vectors(s.splat(0.0)));
-    let results = sums.as_mut().chunks_mut(4).zip(below.as_mut().chunks_mut(4));
-    for ((q, rows), (sums, below)) in fours.iter().enumerate().zip(results) {
+    let [mut sums, mut below, mut cross, mut mass] = [s.vectors(s.splat(0.0)); 4];
+    for (q, four) in fours.iter().enumerate().take(S::N.div_ceil(4)) {
         let reference = splat_four(s, &reference, 4 * q);
+        let keep = always(
+            #[inline(always)]
+            |at: usize, e: [S::F; 4]| {
+                if keep {
+                    for (&row, e) in kept_at.iter().skip(4 * q).zip(e) {
+                        let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
+                        s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
+                    }
+                }
+            },
+        );
         if F::ONCE {
             let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
-            let keep = always(
-                #[inline(always)]
-                |at: usize, e: [S::F; 4]| {
-                    if keep {
-                        for (&row, e) in kept_at.iter().skip(4 * q).zip(e) {
-                            let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
-                            s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
-                        }
-                    }
-                },
-            );
-            sums.copy_from_slice(&others_of_four(s, rows, label, reference, keep));
-        } else {
-            let tally = tally_of_four(s, rows, reference);
-            sums.copy_from_slice(&tally.joined::<S>(Four(s)));
-            below.copy_from_slice(&Four(s).to_float(tally.below));
+            set_four(&mut sums, q, others_of_four(s, four, label, reference, keep));
+            continue;
+        }
+        let (tally, weighted) = match rows.cross.same() {
+            _ if !F::CROSS => tally_of_four(s, four, reference, keep, NoTerms),
+            Some(q) => tally_of_four(s, four, reference, keep, Same(q)),
+            None => {
+                tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets_at.get(4 * q..).unwrap_or(&[])))
+            }
+        };
+        set_four(&mut sums, q, tally.joined::<S>(Four(s)));
+        set_four(&mut below, q, Four(s).to_float(tally.below));
+        if F::CROSS {
+            set_four(&mut cross, q, weighted[0]);
+            set_four(&mut mass, q, weighted[1]);
         }
     }
     let sum = sum_each(s, &sums);
@@ -413,7 +425,23 @@ fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
     let mut state = State::new(s);
     state.enter(s, 0, max, &NoTerms);
     state.leave(s, sum, ties(s, rows.classes, sum_each(s, &below)));
-    state.finish(s, rows.classes, &NoTerms)
+    if !F::CROSS {
+        return state.finish(s, rows.classes, &NoTerms);
+    }
+    state.take_block(s, 0, [sum_each(s, &cross), sum_each(s, &mass)]);
+    let partition = match rows.cross.same() {
+        Some(q) => state.finish(s, rows.classes, &Same(q)),
+        None => state.finish(s, rows.classes, &rows.cross.in_row(s, 0)),
+    };
+    Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+}
+
+/// Sets four of the vectors, the group `q` of them.
+#[inline(always)]
+fn set_four<F: Copy>(vectors: &mut impl AsMut<[F]>, q: usize, four: [F; 4]) {
+    for (vector, x) in vectors.as_mut().iter_mut().skip(4 * q).zip(four) {
+        *vector = x;
+    }
 }
 
 /// The sum of each vector's lanes.
@@ -488,21 +516,51 @@ fn others_of_four<S: Simd>(
     )
 }
 
-/// The sums of four rows without their leaders.
+/// The sums of four rows without their leaders, and those of the terms: all that there are of a block. `keep` gets the
+/// exponentials from a class on.
 #[inline(always)]
-fn tally_of_four<S: Simd>(s: S, rows: &[&[f32]; 4], reference: [S::F; 4]) -> Tally<Four<S>> {
+fn tally_of_four<S: Simd, const T: usize>(
+    s: S,
+    rows: &[&[f32]; 4],
+    reference: [S::F; 4],
+    mut keep: impl FnMut(usize, [S::F; 4]),
+    mut terms: impl Terms<Four<S>, T>,
+) -> (Tally<Four<S>>, [[S::F; 4]; 2]) {
     let four = Four(s);
     let mut tally = Tally::new(four);
+    let mut weighted = [[four.splat(0.0); T]; 4];
     each_vector(
         s,
         rows,
         S::N,
         #[inline(always)]
         |at, x| {
-            tally.take(s, four, at / S::N, four.sub(x, reference));
+            let d = four.sub(x, reference);
+            let term = tally.take(s, four, at / S::N, d);
+            keep(at, term.whole);
+            if T > 0 {
+                let weighted = &mut weighted[group::<S>(at / S::N)];
+                let added = terms.add(four, at, d, *weighted);
+                // Behind the end of the rows lies −∞.
+                let used = S::N.min(rows[0].len().saturating_sub(at));
+                for (sum, added) in weighted.iter_mut().zip(added) {
+                    for (sum, added) in sum.iter_mut().zip(added) {
+                        *sum = first_lanes(s, added, used, *sum);
+                    }
+                }
+            }
         },
     );
-    tally
+    let joined = join_groups::<S, _>(
+        weighted,
+        #[inline(always)]
+        |a, b| add_sums(four, a, b),
+    );
+    let mut sums = [four.splat(0.0); 2];
+    for (sum, joined) in sums.iter_mut().zip(joined) {
+        *sum = joined;
+    }
+    (tally, sums)
 }
 
 /// Of lanes whose bits are all in range such bits in all of them, else others.
