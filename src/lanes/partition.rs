@@ -45,7 +45,7 @@ pub(crate) const TILE: usize = 1024;
 /// the same rounding each time.
 pub(crate) const BLOCK: usize = 128;
 
-/// No rows of more classes take a lane each.
+/// Rows of so many classes never take a lane each.
 pub(crate) const SHORT: usize = 64;
 
 /// What is known of each of `N` rows; see the module's documentation.
