@@ -65,8 +65,11 @@ impl<'a, T, const D: usize> View<'a, T, D> {
     ///
     /// [`Error::OutOfBounds`] if an index of the shape lies outside of the slice, [`Error::TooLarge`] if the number of
     /// elements overflows a `usize`. An empty shape is always fine.
+    #[inline]
     pub fn strided(data: &'a [T], offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
-        Ok(Self { data, layout: Layout::strided(data.len(), offset, shape, strides)? })
+        let layout = Layout { offset, shape, strides };
+        layout.check_inside(data.len())?;
+        Ok(Self { data, layout })
     }
 
     /// The same elements seen as a larger array, by NumPy's rule: axes are aligned at the last one, and a missing
@@ -119,8 +122,10 @@ impl<'a, T, const D: usize> ViewMut<'a, T, D> {
     /// # Errors
     ///
     /// As [`View::strided`], and [`Error::Overlap`].
+    #[inline]
     pub fn strided(data: &'a mut [T], offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
-        let layout = Layout::strided(data.len(), offset, shape, strides)?;
+        let layout = Layout { offset, shape, strides };
+        layout.check_inside(data.len())?;
         layout.check_disjoint()?;
         Ok(Self { data, layout })
     }
@@ -190,11 +195,12 @@ impl<const D: usize> Layout<D> {
         Ok(Self { offset: 0, shape, strides })
     }
 
-    fn strided(len: usize, offset: usize, shape: [usize; D], strides: [isize; D]) -> Result<Self, Error> {
-        let layout = Self { offset, shape, strides };
+    /// Every index must lie inside of a slice of this length.
+    fn check_inside(&self, len: usize) -> Result<(), Error> {
+        let Self { offset, shape, strides } = *self;
         match count(shape.into_iter()) {
             None => return Err(Error::TooLarge),
-            Some(0) => return Ok(layout),
+            Some(0) => return Ok(()),
             Some(_) => {}
         }
         // Each axis moves the lowest or the highest index by its reach. What overflows, `None`, is far outside of any slice.
@@ -205,12 +211,12 @@ impl<const D: usize> Layout<D> {
             *side = side.zip(reach).and_then(|(side, reach)| side.checked_add(reach));
         }
         if down.is_none_or(|down| down > offset) {
-            return Err(Error::OutOfBounds { index: layout.outermost(|stride| stride < 0), len });
+            return Err(Error::OutOfBounds { index: self.outermost(|stride| stride < 0), len });
         }
         if up.is_none_or(|highest| highest >= len) {
-            return Err(Error::OutOfBounds { index: layout.outermost(|stride| stride > 0), len });
+            return Err(Error::OutOfBounds { index: self.outermost(|stride| stride > 0), len });
         }
-        Ok(layout)
+        Ok(())
     }
 
     /// The index that is furthest on the side of these strides.
