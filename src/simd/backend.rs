@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Simd, scalar::SCALAR};
 
 /// An algorithm with its arguments, written for any vector. It runs where it was made: a copy of what has just been stored word
-/// by word, by wider loads, would wait until all of it has left the pipeline, five times in a call.
+/// by word, by wider loads, would wait until all of it has left the pipeline.
 pub(crate) trait Kernel {
     type Output;
     /// `#[inline(always)]` in every implementation, and so must be all that it calls: a function that stays out of
