@@ -83,23 +83,21 @@ impl Layout for Columns {
         if rows.classes > BLOCKS / WIDTH {
             return Direct.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets);
         }
-        let mut vectors = [None; WIDTH];
-        for (k, vector) in vectors.iter_mut().enumerate().take(G::VECTORS) {
+        let first = i.wrapping_sub(self.start) / S::N;
+        let mut panel = self.panel(rows.classes);
+        for k in 0..G::VECTORS {
+            let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i.wrapping_add(k * S::N), count);
             let targets = match targets {
                 Some(targets) => Some(targets.nth(s, g, k).in_lanes(s)),
                 None => None,
             };
-            *vector = Some((coefficients.nth(g, k), targets));
+            panel.map::<S, M>(s, rows.classes, first + k, &coefficients.nth(g, k), coefficient, targets.as_ref());
         }
-        let first = i.wrapping_sub(self.start) / S::N;
-        let panel = self.panel(rows.classes);
         // All lines of a plane one after the other: they might not stay in the cache until those of the others are written.
         for class in 0..rows.classes {
-            for (k, (row, targets)) in vectors.iter().flatten().enumerate() {
-                let i = i.wrapping_add(k * S::N);
-                let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
-                let [y] = panel.mapped::<S, M, 1>(s, class, first + k, row, coefficient, targets.as_ref());
-                out.store(s, &rows.grid, run, i, count, class, y);
+            for k in 0..G::VECTORS {
+                let y = panel.load(s, s, class, first + k);
+                out.store(s, &rows.grid, run, i.wrapping_add(k * S::N), count, class, y);
             }
         }
     }

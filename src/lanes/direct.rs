@@ -63,7 +63,7 @@ impl Layout for Direct {
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
         if F::ONCE {
             let mut source = Without { s, rows: source, labels, start: 0, target: s.splat(0.0) };
-            let sum = others::sum(s, rows.classes, &mut ByLanes::<_, false>::new(&mut source));
+            let sum = others::sum(s, rows.classes, &mut ByLanes::new(&mut source));
             return others::finish::<S, F>(
                 s,
                 sum,

@@ -13,9 +13,8 @@
 use super::{
     math,
     partition::{Form, NOTHING, Partition, Source, TILE, finite, join_lanes, lane_sums},
-    sum::{ALIVE, tree},
 };
-use crate::simd::{LANES, Ops};
+use crate::simd::Ops;
 
 /// So many classes give the first reference. Of no more, it is the maximum.
 pub(crate) const HEAD: usize = 256;
@@ -136,21 +135,21 @@ pub(crate) fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F
     }
 }
 
-/// A lane for each row. `SHORT` rows have at most [`HEAD`] classes.
-pub(crate) struct ByLanes<'r, R, const SHORT: bool> {
+/// A lane for each row.
+pub(crate) struct ByLanes<'r, R> {
     rows: &'r mut R,
     start: usize,
     len: usize,
 }
 
-impl<'r, R, const SHORT: bool> ByLanes<'r, R, SHORT> {
+impl<'r, R> ByLanes<'r, R> {
     #[inline(always)]
     pub(crate) fn new(rows: &'r mut R) -> Self {
         Self { rows, start: 0, len: 0 }
     }
 }
 
-impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT> {
+impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
     #[inline(always)]
     fn enter(&mut self, o: O, start: usize, len: usize) {
         (self.start, self.len) = (start, len);
@@ -170,24 +169,6 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O> {
         let (zero, reference, len) = (o.splat(0.0), finite(o, reference), self.len);
         let mut joined = o.int(0);
-        if SHORT && O::REGISTERS > ALIVE {
-            // A lane after the other, none of which goes through memory then.
-            let sum = tree(
-                len.min(LANES),
-                zero,
-                #[inline(always)]
-                |lane| {
-                    let mut sum = zero;
-                    for at in (lane..len).step_by(LANES) {
-                        sum = self.add(o, at, reference, sum, &mut joined);
-                    }
-                    sum
-                },
-                #[inline(always)]
-                |&a, b| *b = o.add(a, *b),
-            );
-            return Sum { sum, joined };
-        }
         let nothing = o.splat(NOTHING);
         let mut sums = lane_sums::<O, _>(nothing);
         for at in 0..len {
@@ -205,30 +186,21 @@ impl<O: Ops, R: Source<O>, const SHORT: bool> Others<O> for ByLanes<'_, R, SHORT
     }
 }
 
-impl<R, const SHORT: bool> ByLanes<'_, R, SHORT> {
+impl<R> ByLanes<'_, R> {
     /// Adds class `at` of the tile to the sum of its lane.
     #[inline(always)]
     fn add<O: Ops>(&mut self, o: O, at: usize, reference: O::F, sum: O::F, joined: &mut O::I) -> O::F
     where
         R: Source<O>,
     {
-        let zero = o.splat(0.0);
         let class = self.start.wrapping_add(at);
-        let x = self.rows.load(class);
-        self.rows.see(class, x);
-        let (p, t) = math::exp_term(o, o.sub(x, reference));
-        let scale = math::scale(o, t);
-        self.rows.keep(class, o.mul(p, scale));
-        let target = self.rows.is_target(class);
-        if SHORT {
-            return o.mul_add(p, scale_but(o, target, scale), sum);
-        }
-        let added = o.mul_add(p, scale, sum);
-        let Some(target) = target else {
+        let (p, t) = math::exp_term(o, o.sub(self.rows.load(class), reference));
+        let added = o.mul_add(p, math::scale(o, t), sum);
+        let Some(target) = self.rows.is_target(class) else {
             *joined = o.int_or(*joined, o.bits(t));
             return added;
         };
-        *joined = o.int_or(*joined, o.bits(o.select(target, zero, t)));
+        *joined = o.int_or(*joined, o.bits(o.select(target, o.splat(0.0), t)));
         o.select(target, sum, added)
     }
 }

@@ -7,10 +7,7 @@ use super::{
     panel::{BLOCKS, Panel, WIDTH},
     partition::{Form, Layout, Partition, Rows, SHORT, TARGET, always},
 };
-use crate::simd::{Four, Group, LANES, Scratch, Simd};
-
-/// Classes that are transposed at a time.
-const QUAD: usize = 4;
+use crate::simd::{Four, Group, LANES, QUAD, Scratch, Simd, Transposition};
 
 /// Short rows, packed for each call.
 pub(crate) struct Packed {
@@ -44,7 +41,7 @@ impl Layout for Packed {
         labels: &[usize],
     ) -> Partition<S::F> {
         let (mut panels, _) = self.panels::<S, K>(rows, width::<S, K>(rows));
-        panels.pack(s, rows, memory.logits(), run, i, count, 0);
+        panels.pack(s, rows, memory.logits(), run, i, count);
         let coefficient = coefficient_of::<S, S, K>(s, s, rows, &panels.targets, 0);
         panels.logits.partition::<S, S, M, F, K>(s, s, 0, rows, coefficient, labels)
     }
@@ -60,71 +57,102 @@ impl Layout for Packed {
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
         let (mut panels, _) = self.panels::<S, K>(rows, WIDTH);
-        for number in 0..WIDTH {
-            panels.pack(s, rows, memory.logits(), run, i.wrapping_add(number * S::N), S::N, number);
-        }
+        panels.pack(s, rows, memory.logits(), run, i, WIDTH * S::N);
         let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, &panels.targets, 0);
         panels.logits.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, coefficient, labels)
     }
 
     #[inline(always)]
-    fn write<S: Simd, M: RowMap, const K: usize>(
+    fn write_all<S: Simd, G: Group<S>, M: RowMap, const K: usize>(
+        &mut self,
+        s: S,
+        g: G,
+        rows: &Rows<'_, K>,
+        out: &mut Memory<'_>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        coefficients: &Coefficients<G::F>,
+        targets: Option<&TargetGradients<'_, G::F>>,
+    ) {
+        let (mut panels, results) = self.panels::<S, K>(rows, width::<S, K>(rows));
+        for k in 0..G::VECTORS {
+            let coefficient = coefficient_of::<S, S, K>(s, s, rows, &panels.targets, k);
+            let targets = match targets {
+                Some(targets) => Some(targets.nth(s, g, k).in_lanes(s)),
+                None => None,
+            };
+            panels.logits.map::<S, M>(s, rows.classes, k, &coefficients.nth(g, k), coefficient, targets.as_ref());
+        }
+        panels.logits.unpack(s, rows, out, run, i, G::VECTORS, count, results);
+    }
+}
+
+impl Panel<'_> {
+    /// Writes so many vectors of rows from row `i` on, of which each has `count`.
+    #[expect(clippy::too_many_arguments, reason = "from where to where")]
+    #[inline(always)]
+    fn unpack<S: Simd, const K: usize>(
         &mut self,
         s: S,
         rows: &Rows<'_, K>,
         out: &mut Memory<'_>,
         run: &mut Run<K>,
         i: usize,
+        vectors: usize,
         count: usize,
-        number: usize,
-        row: &Coefficients<S::F>,
-        targets: Option<&TargetGradients<'_, S::F>>,
+        results: &mut Scratch<SHORT>,
     ) {
-        let targets = match targets {
-            Some(targets) => Some(targets.in_lanes(s)),
-            None => None,
-        };
-        let classes = rows.classes;
-        let (panels, results) = self.panels::<S, K>(rows, width::<S, K>(rows));
-        let coefficient = coefficient_of::<S, S, K>(s, s, rows, &panels.targets, number);
+        let (classes, all) = (rows.classes, vectors * S::N);
         if out.stride != 1 {
             for class in 0..classes {
-                let [y] = panels.logits.mapped::<S, M, 1>(s, class, number, row, coefficient, targets.as_ref());
-                out.store(s, &rows.grid, run, i, count, class, y);
+                for k in 0..vectors {
+                    let y = self.load(s, s, class, k);
+                    out.store(s, &rows.grid, run, i.wrapping_add(k * S::N), count, class, y);
+                }
             }
             return;
         }
         let (array, step) = (out.array, rows.grid.step(out.array).cast_unsigned());
-        let together = rows.grid.seek(run, i) >= count;
-        let (offset, len) = (rows.grid.offset(run, array, i), count.wrapping_mul(classes));
-        if classes == 2 && step == 2 && together && count == S::N {
-            let columns = panels.logits.mapped::<S, M, 2>(s, 0, number, row, coefficient, targets.as_ref());
-            s.store_pairs(columns, out.data.get_mut(offset..).unwrap_or(&mut []));
-            return;
+        if count == S::N && rows.grid.seek(run, i) >= all {
+            let to = out.data.get_mut(rows.grid.offset(run, array, i)..).unwrap_or(&mut []);
+            if classes == 2 && step == 2 {
+                return self.unpack_pairs(s, to, vectors);
+            }
+            // Not over rows that overlap, which an output has only where they are empty.
+            let (from, distance) = self.from_row(0);
+            let shape = Transposition { rows: all, step, columns: classes, distance };
+            if step >= classes && shape.to_rows(s, from, to) {
+                return;
+            }
         }
-        // With room for what is written behind the last of rows that are shorter than what is transposed at a time.
-        let results = results.first(LANES * classes + QUAD);
-        let direct = together && count == S::N && classes >= QUAD && step.cast_signed() >= classes.cast_signed();
-        let (to, to_step) =
-            if direct { (out.data.get_mut(offset..).unwrap_or(&mut []), step) } else { (&mut *results, classes) };
-        for class in (0..classes).step_by(QUAD) {
-            let class = class.min(classes.saturating_sub(QUAD));
-            let columns = panels.logits.mapped::<S, M, QUAD>(s, class, number, row, coefficient, targets.as_ref());
-            s.store_transposed(columns, to.get_mut(class..).unwrap_or(&mut []), to_step);
+        for k in 0..vectors {
+            let i = i.wrapping_add(k * S::N);
+            // With room for what is written behind the last of rows that are shorter than what is transposed at a time.
+            let results = results.first(LANES * classes + QUAD);
+            let (from, distance) = self.from_row(k * S::N);
+            let columns = classes.max(QUAD);
+            Transposition { rows: S::N, step: classes, columns, distance }.to_rows(s, from, results);
+            if step == classes && rows.grid.seek(run, i) >= count {
+                let offset = rows.grid.offset(run, array, i);
+                copy(results, out.data.get_mut(offset..offset.wrapping_add(count.wrapping_mul(classes))));
+                continue;
+            }
+            for (l, from) in results.chunks(classes.max(1)).enumerate().take(count) {
+                let i = i.wrapping_add(l);
+                rows.grid.seek(run, i);
+                let offset = rows.grid.offset(run, array, i);
+                copy(from, out.data.get_mut(offset..offset.wrapping_add(classes)));
+            }
         }
-        if direct {
-            return;
-        }
-        let adjacent = step == classes && together;
-        if adjacent {
-            copy(results, out.data.get_mut(offset..offset.wrapping_add(len)));
-            return;
-        }
-        for (l, from) in results.chunks(classes.max(1)).enumerate().take(count) {
-            let i = i.wrapping_add(l);
-            rows.grid.seek(run, i);
-            let offset = rows.grid.offset(run, array, i);
-            copy(from, out.data.get_mut(offset..offset.wrapping_add(classes)));
+    }
+
+    /// Writes so many vectors of rows of two classes, without a gap between them.
+    #[inline(always)]
+    fn unpack_pairs<S: Simd>(&self, s: S, out: &mut [f32], vectors: usize) {
+        for k in 0..vectors {
+            let columns = [self.load(s, s, 0, k), self.load(s, s, 1, k)];
+            s.store_pairs(columns, out.get_mut(2 * k * S::N..).unwrap_or(&mut []));
         }
     }
 }
@@ -188,8 +216,7 @@ struct Panels<'p> {
 }
 
 impl Panels<'_> {
-    /// Packs the rows `i .. i + count`, and their targets, as the vector `number`.
-    #[expect(clippy::too_many_arguments, reason = "from where to where")]
+    /// Packs the rows `i .. i + count`, and their targets.
     #[inline(always)]
     fn pack<S: Simd, const K: usize>(
         &mut self,
@@ -199,13 +226,12 @@ impl Panels<'_> {
         run: &mut Run<K>,
         i: usize,
         count: usize,
-        number: usize,
     ) {
         let logits = Array { number: 0, data: x, stride: 1 };
-        logits.pack(s, rows, run, i, count, &mut self.logits, number);
+        logits.pack(s, rows, run, i, count, &mut self.logits);
         if let Some(target) = &rows.cross.target {
             let targets = Array { number: TARGET, data: target.data, stride: target.stride };
-            targets.pack(s, rows, run, i, count, &mut self.targets, number);
+            targets.pack(s, rows, run, i, count, &mut self.targets);
         }
     }
 }
@@ -219,8 +245,7 @@ struct Array<'a> {
 }
 
 impl Array<'_> {
-    /// Packs the rows `i .. i + count` as the vector `number` of a panel.
-    #[expect(clippy::too_many_arguments, reason = "from where to where")]
+    /// Packs the rows `i .. i + count`: all at once or, where memory does not allow for that, a vector after the other.
     #[inline(always)]
     fn pack<S: Simd, const K: usize>(
         &self,
@@ -230,38 +255,61 @@ impl Array<'_> {
         i: usize,
         count: usize,
         panel: &mut Panel<'_>,
-        number: usize,
     ) {
-        let step = rows.grid.step(self.number).cast_unsigned();
-        if self.stride == 1 && rows.grid.seek(run, i) >= S::N && count == S::N {
-            let from = self.data.get(rows.grid.offset(run, self.number, i)..).unwrap_or(&[]);
-            if rows.classes == 2
-                && step == 2
-                && let Some([first, second]) = s.load_pairs(from)
-            {
-                panel.store_classes(s, 0, number, [first, second]);
-                return;
-            }
-            let mut whole = true;
-            for class in (0..rows.classes).step_by(QUAD) {
-                // The last ones end with the row, behind which memory may end.
-                let class = class.min(rows.classes.saturating_sub(QUAD));
-                match s.load_transposed(from.get(class..).unwrap_or(&[]), step) {
-                    Some(columns) => panel.store_classes(s, class, number, columns),
-                    None => whole = false,
-                }
-            }
-            if whole {
-                return;
-            }
+        if self.transpose(s, rows, run, i, count, panel, 0) {
+            return;
         }
-        for l in 0..count {
-            rows.grid.seek(run, i.wrapping_add(l));
-            let mut at = rows.grid.offset(run, self.number, i.wrapping_add(l));
-            for class in 0..rows.classes {
-                panel.set(class, number * S::N + l, self.data.get(at).copied().unwrap_or(0.0));
-                at = at.wrapping_add_signed(self.stride);
+        for first in (0..count).step_by(S::N) {
+            let (i, count) = (i.wrapping_add(first), S::N.min(count - first));
+            if self.transpose(s, rows, run, i, count, panel, first) {
+                continue;
+            }
+            for l in 0..count {
+                rows.grid.seek(run, i.wrapping_add(l));
+                let mut at = rows.grid.offset(run, self.number, i.wrapping_add(l));
+                for class in 0..rows.classes {
+                    panel.set(class, first + l, self.data.get(at).copied().unwrap_or(0.0));
+                    at = at.wrapping_add_signed(self.stride);
+                }
             }
         }
     }
+
+    /// Packs the rows `i .. i + count` from row `first` of the panel on. Whether that was possible: for whole vectors of rows of
+    /// contiguous classes that are the same distance apart.
+    #[expect(clippy::too_many_arguments, reason = "from where to where")]
+    #[inline(always)]
+    fn transpose<S: Simd, const K: usize>(
+        &self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        count: usize,
+        panel: &mut Panel<'_>,
+        first: usize,
+    ) -> bool {
+        if self.stride != 1 || !count.is_multiple_of(S::N) || rows.grid.seek(run, i) < count {
+            return false;
+        }
+        let from = self.data.get(rows.grid.offset(run, self.number, i)..).unwrap_or(&[]);
+        let step = rows.grid.step(self.number).cast_unsigned();
+        if rows.classes == 2 && step == 2 {
+            return pack_pairs(s, from, panel, first, count);
+        }
+        let (to, distance) = panel.from_row(first);
+        Transposition { rows: count, step, columns: rows.classes.max(QUAD), distance }.to_columns(s, from, to)
+    }
+}
+
+/// Packs `count` rows of two classes, without a gap between them, from row `first` of the panel on.
+#[inline(always)]
+fn pack_pairs<S: Simd>(s: S, from: &[f32], panel: &mut Panel<'_>, first: usize, count: usize) -> bool {
+    for row in (0..count).step_by(S::N) {
+        let Some(columns) = s.load_pairs(from.get(2 * row..).unwrap_or(&[])) else {
+            return false;
+        };
+        panel.store_classes(s, 0, (first + row) / S::N, columns);
+    }
+    true
 }

@@ -6,8 +6,11 @@ use super::{
     gradient::{TargetLanes, as_floats},
     map::{Coefficients, RowMap},
     math,
-    others::{self, ByLanes},
-    partition::{Each, Form, NoTerms, Partition, Rows, Same, Source, State, Terms, small_count, tile},
+    others::{self, Others, Sum},
+    partition::{
+        Each, Form, NOTHING, NoTerms, Partition, Rows, Same, Source, State, Terms, finite, join_lanes, lane_sums,
+        small_count, tile,
+    },
 };
 use crate::simd::{Group, LANES, Ops, Scratch, Simd};
 
@@ -35,6 +38,12 @@ impl<'p> Panel<'p> {
     #[inline(always)]
     pub(crate) fn each_class(&mut self) -> impl Iterator<Item = &mut [f32]> {
         self.numbers.chunks_mut(self.step.max(1).saturating_mul(LANES))
+    }
+
+    /// All classes of the rows from `row` on, and the distance of neighbouring ones.
+    #[inline(always)]
+    pub(crate) fn from_row(&mut self, row: usize) -> (&mut [f32], usize) {
+        (self.numbers.get_mut(row..).unwrap_or(&mut []), self.step * LANES)
     }
 
     /// Where so many rows from `row` on are.
@@ -110,12 +119,14 @@ impl<'p> Panel<'p> {
         let nothing = g.splat(f32::NEG_INFINITY);
         let form = PhantomData::<F>;
         let keeps = M::EXPONENTIALS && rows.classes <= BLOCKS / WIDTH;
-        let mut source = Packed::<'_, '_, S, G, F> { panel: self, s, g, first, label, logit: nothing, keeps, form };
+        let classes = rows.classes;
+        let mut source =
+            Packed::<'_, '_, S, G, F> { panel: self, s, g, first, classes, label, logit: nothing, keeps, form };
         if F::ONCE {
             if rows.classes == 2 {
                 return source.pair();
             }
-            let sum = others::short_sum(g, rows.classes, &mut ByLanes::<_, true>::new(&mut source));
+            let sum = others::short_sum(g, rows.classes, &mut source);
             return others::finish::<G, F>(
                 g,
                 sum,
@@ -131,33 +142,31 @@ impl<'p> Panel<'p> {
         Partition { logit: source.logit, ..partition }
     }
 
-    /// A map of some classes from `class` on of the vector of rows `number`, after [`Panel::partition`]: with one check for all of
-    /// them.
+    /// Maps all classes of the vector of rows `number`, after [`Panel::partition`].
     #[inline(always)]
-    pub(crate) fn mapped<S: Simd, M: RowMap, const C: usize>(
-        &self,
+    pub(crate) fn map<S: Simd, M: RowMap>(
+        &mut self,
         s: S,
-        class: usize,
+        classes: usize,
         number: usize,
         row: &Coefficients<S::F>,
         mut coefficient: impl FnMut(usize, S::F) -> (S::F, S::F),
         targets: Option<&TargetLanes<S>>,
-    ) -> [S::F; C] {
-        let step = self.step * LANES;
-        let from = self.numbers.get(self.place(class, 0, C * step)).unwrap_or(&[]);
-        let mut mapped = [s.splat(0.0); C];
-        for (k, mapped) in mapped.iter_mut().enumerate() {
-            let class = class.wrapping_add(k);
-            let place = k * step + number * S::N;
-            let x = s.load_part(from.get(place..place + S::N).unwrap_or(&[]), 0.0);
+    ) {
+        let place = number * S::N..(number + 1) * S::N;
+        for (class, numbers) in self.each_class().enumerate().take(classes) {
+            let Some(numbers) = numbers.get_mut(place.clone()) else {
+                return;
+            };
+            let x = s.load_part(numbers, 0.0);
             let q = if M::CROSS { coefficient(class, x).0 } else { x };
             let y = M::value(s, row, x, q);
-            *mapped = match targets {
+            let y = match targets {
                 Some(targets) => targets.set(s, class, y),
                 None => y,
             };
+            s.store_part(y, numbers);
         }
-        mapped
     }
 }
 
@@ -180,6 +189,7 @@ struct Packed<'m, 'p, S, G: Ops, F> {
     s: S,
     g: G,
     first: usize,
+    classes: usize,
     label: G::F,
     logit: G::F,
     /// Whether the exponentials take the place of the logits.
@@ -209,6 +219,55 @@ impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, '_, S, G, F> {
         if self.keeps {
             self.panel.store(self.s, self.g, class, self.first, e);
         }
+    }
+}
+
+impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
+    #[inline(always)]
+    fn enter(&mut self, _: G, _: usize, _: usize) {}
+
+    /// Takes the target out of the panel, so that what is done for each class in [`Others::sum`] needs no masks, and has registers
+    /// enough for four chains at once.
+    #[inline(always)]
+    fn max(&mut self, g: G, len: usize) -> G::F {
+        let nothing = g.splat(f32::NEG_INFINITY);
+        let (mut max, mut label) = (nothing, self.s.splat(0.0));
+        for class in 0..len {
+            let x = self.load(class);
+            max = g.max(max, x);
+            if F::TARGET {
+                let here = g.eq(
+                    g.gather(
+                        #[inline(always)]
+                        |_| label,
+                    ),
+                    self.label,
+                );
+                self.logit = g.select(here, x, self.logit);
+                self.panel.store(self.s, g, class, self.first, g.select(here, nothing, x));
+                label = self.s.add(label, self.s.splat(1.0));
+            }
+        }
+        max
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, g: G, reference: G::F) -> Sum<G> {
+        let (nothing, reference) = (g.splat(NOTHING), finite(g, reference));
+        let mut sums = lane_sums::<G, _>(nothing);
+        for class in 0..self.classes {
+            let (p, t) = math::exp_term(g, g.sub(self.load(class), reference));
+            let scale = math::scale(g, t);
+            self.keep(class, g.mul(p, scale));
+            sums.set(class, g.mul_add(p, scale, sums.get(class).unwrap_or(nothing)));
+        }
+        let sum = join_lanes(
+            sums.as_mut_slice(),
+            g.splat(0.0),
+            #[inline(always)]
+            |a, b| g.add(a, b),
+        );
+        Sum { sum, joined: g.int(0) }
     }
 }
 

@@ -35,7 +35,7 @@ use super::{
     strided::Strided,
     sum::LaneSums,
 };
-use crate::simd::{Four, Group, Kernel, Ops, PerLane, Simd, Step};
+use crate::simd::{Four, Group, Kernel, LANES, Ops, PerLane, Simd, Step};
 
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
@@ -482,14 +482,14 @@ pub(crate) const NOTHING: f32 = -0.0;
 /// Joins the lanes of a tile or a block, and `zero`, of which -0 becomes 0.
 #[inline(always)]
 pub(crate) fn join_lanes<T: Copy>(lanes: &mut [T], zero: T, mut join: impl FnMut(T, T) -> T) -> T {
-    // From the last lane on, each goes to the one without its highest bit: level by level.
-    for lane in (1..lanes.len()).rev() {
-        let to = lane ^ 1 << (usize::BITS - 1 - lane.leading_zeros());
-        if let Some((lanes, &mut [value, ..])) = lanes.split_at_mut_checked(lane)
-            && let Some(to) = lanes.get_mut(to)
-        {
-            *to = join(*to, value);
+    let mut half = LANES / 2;
+    while half > 0 {
+        if let Some((low, high)) = lanes.split_at_mut_checked(half) {
+            for (low, &mut high) in low.iter_mut().zip(high) {
+                *low = join(*low, high);
+            }
         }
+        half /= 2;
     }
     join(zero, lanes.first().copied().unwrap_or(zero))
 }

@@ -9,16 +9,13 @@ use crate::{
 /// The numbers of four bits, each with its bits in reverse.
 const REVERSED: [u8; LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15];
 
-/// Values of [`tree`] at a time.
-pub(crate) const ALIVE: usize = 5;
-
 /// Combines one value for each of the first `count` virtual lanes in the fixed tree of [`crate::simd`]: `j` with
 /// `j + 8`, then `+ 4`, `+ 2`, `+ 1`. Lanes from `count` on are taken as neutral.
 ///
 /// The lanes come in bit-reversed order, in which each value can be combined as soon as its partner is there: at
-/// most [`ALIVE`] values are alive, however many lanes there are. `join` adds the first value to the second. `count` must not exceed 16.
+/// most five values are alive, however many lanes there are. `join` adds the first value to the second. `count` must not exceed 16.
 #[inline(always)]
-pub(crate) fn tree<T: Copy>(
+fn tree<T: Copy>(
     count: usize,
     neutral: T,
     mut lane: impl FnMut(usize) -> T,

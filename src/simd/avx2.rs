@@ -253,39 +253,30 @@ impl<A: Arithmetic> Simd for Avx2<A> {
     }
 
     #[inline(always)]
-    fn load_transposed(self, x: &[f32], step: usize) -> Option<[__m256; 4]> {
-        if step.checked_mul(7)?.checked_add(4)? > x.len() {
-            return None;
-        }
-        let rows = x.as_ptr();
-        // SAFETY: `self` proves AVX. The last of the eight rows starts at `7 * step`, and four floats from there on are in
-        // `x`; the other rows start before it.
+    unsafe fn load_transposed(self, x: *const f32, step: usize) -> [__m256; 4] {
+        // SAFETY: `self` proves AVX. Four floats from the start of each of the eight rows on can be read.
         unsafe {
+            let rows = [x, x.add(4 * step)];
             macro_rules! halves {
                 ($j:literal) => {
-                    _mm256_set_m128(_mm_loadu_ps(rows.add(($j + 4) * step)), _mm_loadu_ps(rows.add($j * step)))
+                    _mm256_set_m128(_mm_loadu_ps(rows[1].add($j * step)), _mm_loadu_ps(rows[0].add($j * step)))
                 };
             }
             // Rows j and j + 4, in one half each: the steps below stay inside of the halves.
             let (a, b, c, d) = (halves!(0), halves!(1), halves!(2), halves!(3));
             let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-            Some([
+            [
                 _mm256_shuffle_ps::<0x44>(ab_low, cd_low),
                 _mm256_shuffle_ps::<0xee>(ab_low, cd_low),
                 _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
                 _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
-            ])
+            ]
         }
     }
     #[inline(always)]
-    fn store_transposed(self, [a, b, c, d]: [__m256; 4], out: &mut [f32], step: usize) {
-        if step.saturating_mul(7).saturating_add(4) > out.len() {
-            return;
-        }
-        let rows = out.as_mut_ptr();
-        // SAFETY: `self` proves AVX. The last of the eight rows starts at `7 * step`, and four floats from there on are in
-        // `out`; the other rows start before it.
+    unsafe fn store_transposed(self, [a, b, c, d]: [__m256; 4], out: *mut f32, step: usize) {
+        // SAFETY: `self` proves AVX. Four floats from the start of each of the eight rows on can be written.
         unsafe {
             let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
@@ -297,10 +288,10 @@ impl<A: Arithmetic> Simd for Avx2<A> {
                 _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
             ];
             for (j, halves) in halves.into_iter().enumerate() {
-                _mm_storeu_ps(rows.add(j * step), _mm256_castps256_ps128(halves));
+                _mm_storeu_ps(out.add(j * step), _mm256_castps256_ps128(halves));
             }
             for (j, halves) in halves.into_iter().enumerate() {
-                _mm_storeu_ps(rows.add((j + 4) * step), _mm256_extractf128_ps::<1>(halves));
+                _mm_storeu_ps(out.add((j + 4) * step), _mm256_extractf128_ps::<1>(halves));
             }
         }
     }

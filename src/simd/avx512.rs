@@ -33,7 +33,6 @@ impl<A: Arithmetic> Avx512<A> {
 
 impl<A: Arithmetic> Ops for Avx512<A> {
     const FUSED: bool = A::FUSED;
-    const REGISTERS: usize = 32;
     const SCALES: bool = true;
     type F = __m512;
     type I = __m512i;
@@ -251,42 +250,34 @@ impl<A: Arithmetic> Simd for Avx512<A> {
     }
 
     #[inline(always)]
-    fn load_transposed(self, x: &[f32], step: usize) -> Option<[__m512; 4]> {
-        if step.checked_mul(15)?.checked_add(4)? > x.len() {
-            return None;
-        }
-        let rows = x.as_ptr();
-        // SAFETY: `self` proves AVX-512. The last of the sixteen rows starts at `15 * step`, and four floats from there on
-        // are in `x`; the other rows start before it.
+    unsafe fn load_transposed(self, x: *const f32, step: usize) -> [__m512; 4] {
+        // SAFETY: `self` proves AVX-512. Four floats from the start of each of the sixteen rows on can be read.
         unsafe {
+            // Four pointers with the same distances from them: sixteen would not stay in registers.
+            let rows = [x, x.add(4 * step), x.add(8 * step), x.add(12 * step)];
             macro_rules! quarters {
                 ($j:literal) => {{
-                    let q = _mm512_castps128_ps512(_mm_loadu_ps(rows.add($j * step)));
-                    let q = _mm512_insertf32x4::<1>(q, _mm_loadu_ps(rows.add(($j + 4) * step)));
-                    let q = _mm512_insertf32x4::<2>(q, _mm_loadu_ps(rows.add(($j + 8) * step)));
-                    _mm512_insertf32x4::<3>(q, _mm_loadu_ps(rows.add(($j + 12) * step)))
+                    let q = _mm512_castps128_ps512(_mm_loadu_ps(rows[0].add($j * step)));
+                    let q = _mm512_insertf32x4::<1>(q, _mm_loadu_ps(rows[1].add($j * step)));
+                    let q = _mm512_insertf32x4::<2>(q, _mm_loadu_ps(rows[2].add($j * step)));
+                    _mm512_insertf32x4::<3>(q, _mm_loadu_ps(rows[3].add($j * step)))
                 }};
             }
             // Rows j, j + 4, j + 8 and j + 12, in one quarter each: the steps below stay inside of the quarters.
             let (a, b, c, d) = (quarters!(0), quarters!(1), quarters!(2), quarters!(3));
             let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
             let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-            Some([
+            [
                 _mm512_shuffle_ps::<0x44>(ab_low, cd_low),
                 _mm512_shuffle_ps::<0xee>(ab_low, cd_low),
                 _mm512_shuffle_ps::<0x44>(ab_high, cd_high),
                 _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
-            ])
+            ]
         }
     }
     #[inline(always)]
-    fn store_transposed(self, [a, b, c, d]: [__m512; 4], out: &mut [f32], step: usize) {
-        if step.saturating_mul(15).saturating_add(4) > out.len() {
-            return;
-        }
-        let rows = out.as_mut_ptr();
-        // SAFETY: `self` proves AVX-512. The last of the sixteen rows starts at `15 * step`, and four floats from there on
-        // are in `out`; the other rows start before it.
+    unsafe fn store_transposed(self, [a, b, c, d]: [__m512; 4], out: *mut f32, step: usize) {
+        // SAFETY: `self` proves AVX-512. Four floats from the start of each of the sixteen rows on can be written.
         unsafe {
             let (ab_low, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
             let (cd_low, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
@@ -299,9 +290,9 @@ impl<A: Arithmetic> Simd for Avx512<A> {
             ];
             macro_rules! store {
                 ($quarter:literal) => {
+                    let rows = out.add(4 * $quarter * step);
                     for (j, quarters) in quarters.into_iter().enumerate() {
-                        let row = _mm512_extractf32x4_ps::<$quarter>(quarters);
-                        _mm_storeu_ps(rows.add((j + 4 * $quarter) * step), row);
+                        _mm_storeu_ps(rows.add(j * step), _mm512_extractf32x4_ps::<$quarter>(quarters));
                     }
                 };
             }

@@ -13,7 +13,6 @@ pub(crate) struct Four<S>(pub(crate) S);
 impl<S: Ops> Ops for Four<S> {
     const FUSED: bool = S::FUSED;
     const INTEGER: bool = S::INTEGER;
-    const REGISTERS: usize = S::REGISTERS / 4;
     const SCALES: bool = S::SCALES;
     type F = [S::F; 4];
     type I = [S::I; 4];

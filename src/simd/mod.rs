@@ -22,6 +22,7 @@ mod four;
 mod per_lane;
 mod scalar;
 mod scratch;
+mod transpose;
 
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
@@ -34,6 +35,7 @@ pub(crate) use four::Four;
 pub(crate) use per_lane::PerLane;
 pub(crate) use scalar::{INTEGERS, SCALAR, order};
 pub(crate) use scratch::Scratch;
+pub(crate) use transpose::{QUAD, Transposition};
 
 /// The number of virtual lanes: every reduction has this many accumulators on every backend.
 pub(crate) const LANES: usize = 16;
@@ -92,8 +94,6 @@ pub(crate) trait Ops: Copy {
     fn shr<const K: i32>(self, a: Self::I) -> Self::I;
     /// The integers as floats; exact for what is used here, below 2^24.
     fn to_float(self, a: Self::I) -> Self::F;
-    /// So many of `F` fit in the registers.
-    const REGISTERS: usize = 16;
     /// Whether there is [`Ops::scale`].
     const SCALES: bool = false;
     /// `x · 2^n` for an integer `n`, rounded once, where `SCALES`; else nothing.
@@ -244,12 +244,19 @@ pub(crate) trait Simd: Ops {
     #[inline(always)]
     fn settle(self) {}
 
-    /// Four elements each of `N` rows that start `step` apart in `x`, transposed: the vector `k` has element `k` of every
-    /// row. `None` if `x` ends before that.
-    fn load_transposed(self, x: &[f32], step: usize) -> Option<[Self::F; 4]>;
-    /// The reverse: writes four elements each to `N` rows that start `step` apart in `out`, one row after the other; nothing
-    /// if `out` ends before that.
-    fn store_transposed(self, columns: [Self::F; 4], out: &mut [f32], step: usize);
+    /// Four elements each of `N` rows that start `step` apart from `x` on, transposed: the vector `k` has element `k` of every
+    /// row.
+    ///
+    /// # Safety
+    ///
+    /// All of them are in an array that can be read.
+    unsafe fn load_transposed(self, x: *const f32, step: usize) -> [Self::F; QUAD];
+    /// The reverse: writes four elements each to `N` rows that start `step` apart from `out` on, one row after the other.
+    ///
+    /// # Safety
+    ///
+    /// All of them are in an array that can be written.
+    unsafe fn store_transposed(self, columns: [Self::F; QUAD], out: *mut f32, step: usize);
 
     /// `N` pairs of neighbours, taken apart: the first ones and the second ones. `None` if `x` ends before that.
     #[inline(always)]

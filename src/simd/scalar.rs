@@ -224,14 +224,14 @@ impl<const INTEGER: bool> Simd for Scalar<INTEGER> {
     }
 
     #[inline(always)]
-    fn load_transposed(self, x: &[f32], _step: usize) -> Option<[f32; 4]> {
-        x.first_chunk().copied()
+    unsafe fn load_transposed(self, x: *const f32, _step: usize) -> [f32; 4] {
+        // SAFETY: four floats from the start of the only row on can be read.
+        unsafe { x.cast::<[f32; 4]>().read() }
     }
     #[inline(always)]
-    fn store_transposed(self, columns: [f32; 4], out: &mut [f32], _step: usize) {
-        if let Some(out) = out.first_chunk_mut() {
-            *out = columns;
-        }
+    unsafe fn store_transposed(self, columns: [f32; 4], out: *mut f32, _step: usize) {
+        // SAFETY: four floats from the start of the only row on can be written.
+        unsafe { out.cast::<[f32; 4]>().write(columns) }
     }
 
     #[inline(always)]

@@ -187,21 +187,17 @@ impl<A: Arithmetic> Simd for Wide<A> {
     }
 
     #[inline(always)]
-    fn load_transposed(self, x: &[f32], step: usize) -> Option<[f32x4; 4]> {
-        let row = |number: usize| Some(f32x4::new(*x.get(step.checked_mul(number)?..)?.first_chunk()?));
-        Some(f32x4::transpose([row(0)?, row(1)?, row(2)?, row(3)?]))
+    unsafe fn load_transposed(self, x: *const f32, step: usize) -> [f32x4; 4] {
+        // SAFETY: four floats from the start of each of the four rows on can be read.
+        let row = |number: usize| f32x4::new(unsafe { x.add(number * step).cast::<[f32; 4]>().read() });
+        f32x4::transpose([row(0), row(1), row(2), row(3)])
     }
     #[inline(always)]
-    fn store_transposed(self, columns: [f32x4; 4], out: &mut [f32], step: usize) {
-        if step.saturating_mul(3).saturating_add(4) > out.len() {
-            return;
+    unsafe fn store_transposed(self, columns: [f32x4; 4], out: *mut f32, step: usize) {
+        for (k, row) in f32x4::transpose(columns).into_iter().enumerate() {
+            // SAFETY: four floats from the start of each of the four rows on can be written.
+            unsafe { out.add(k * step).cast::<[f32; 4]>().write(row.to_array()) };
         }
-        // Not a loop: its rows would go through memory.
-        let [a, b, c, d] = f32x4::transpose(columns);
-        store_at(0, a, out);
-        store_at(step, b, out);
-        store_at(2 * step, c, out);
-        store_at(3 * step, d, out);
     }
 
     #[inline(always)]
@@ -218,13 +214,5 @@ impl<A: Arithmetic> Simd for Wide<A> {
     #[inline(always)]
     fn vectors(self, a: f32x4) -> [f32x4; 4] {
         [a; 4]
-    }
-}
-
-/// Writes four floats from `at` on, if there is room.
-#[inline(always)]
-fn store_at(at: usize, x: f32x4, out: &mut [f32]) {
-    if let Some(out) = out.get_mut(at..).and_then(<[f32]>::first_chunk_mut) {
-        *out = x.to_array();
     }
 }
