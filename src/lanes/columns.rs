@@ -144,12 +144,15 @@ impl Columns {
             let shift = rows.stride.wrapping_mul(class.cast_signed());
             let to = to.get_mut(..count).unwrap_or(&mut []);
             if contiguous {
-                let from = x.get(offset.wrapping_add_signed(shift)..).unwrap_or(&[]);
-                // The next rows are on their way while these are computed.
-                for line in from.chunks(LANES).take(count.div_ceil(LANES)) {
-                    s.prefetch(line, count);
+                let from = offset.wrapping_add_signed(shift);
+                let from = x.get(from..from.wrapping_add(count)).unwrap_or(&[]);
+                let ((to, to_rest), (from, rest)) = (to.as_chunks_mut::<LANES>(), from.as_chunks::<LANES>());
+                for (to, from) in to.iter_mut().zip(from) {
+                    // The next rows are on their way while these are computed.
+                    s.prefetch(from, count);
+                    *to = *from;
                 }
-                for (to, &from) in to.iter_mut().zip(from) {
+                for (to, &from) in to_rest.iter_mut().zip(rest) {
                     *to = from;
                 }
             } else {

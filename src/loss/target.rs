@@ -72,7 +72,8 @@ fn copy_classes<T: Copy>(from: &[T], classes: usize, out: &mut [usize], widen: i
     for (out, &label) in out.iter_mut().zip(from) {
         let label = widen(label);
         signs |= label | last.wrapping_sub(label);
-        *out = label as usize;
+        // Without a sign, since of plain copies the compiler makes a call of `memcpy`, and a second loop.
+        *out = (label & i64::MAX) as usize;
     }
     signs >= 0
 }
