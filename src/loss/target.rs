@@ -60,7 +60,7 @@ where
 
 /// Copies labels, widened by `widen`, that all are classes; `false` if one is not, or if there are too few. Without a branch or a
 /// comparison for each.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of no class")]
+#[expect(clippy::cast_sign_loss, reason = "of no class")]
 #[inline(always)]
 fn copy_classes<T: Copy>(from: &[T], classes: usize, out: &mut [usize], widen: impl Fn(T) -> i64) -> bool {
     let (Some(from), Ok(classes)) = (from.get(..out.len()), i64::try_from(classes)) else {
