@@ -124,17 +124,6 @@ pub(crate) fn finish<O: Ops, F: Form>(
     }
 }
 
-/// The scale of a term in a row whose reference is the maximum, 0 for targets: nothing is above the reference, so that 0 times
-/// the exponential is 0.
-#[inline(always)]
-pub(crate) fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
-    // −0 changes no sum either. For +0 the mask would be inverted first.
-    match target {
-        Some(target) => o.select(target, o.splat(-0.0), scale),
-        None => scale,
-    }
-}
-
 /// A lane for each row.
 pub(crate) struct ByLanes<'r, R> {
     rows: &'r mut R,

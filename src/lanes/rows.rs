@@ -504,7 +504,7 @@ fn others_of_four<S: Simd>(
             class = s.add(class, s.splat(small_count(S::N)));
             let scale = math::scale(four, t);
             keep(at, four.mul(p, scale));
-            let scale = others::scale_but(four, target, scale);
+            let scale = scale_but(four, target, scale);
             let sum = &mut sums[group::<S>(at / S::N)];
             *sum = four.mul_add(p, scale, *sum);
         },
@@ -514,6 +514,17 @@ fn others_of_four<S: Simd>(
         #[inline(always)]
         |a, b| four.add(a, b),
     )
+}
+
+/// The scale of a term in a row whose reference is the maximum, 0 for targets: nothing is above the reference, so that 0 times
+/// the exponential is 0.
+#[inline(always)]
+fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
+    // −0 changes no sum either. For +0 the mask would be inverted first.
+    match target {
+        Some(target) => o.select(target, o.splat(-0.0), scale),
+        None => scale,
+    }
 }
 
 /// The sums of four rows without their leaders, and those of the terms: all that there are of a block. `keep` gets the
