@@ -11,6 +11,7 @@ use super::{
         Each, Form, NOTHING, NoTerms, Partition, Rows, Same, Source, State, Terms, finite, join_lanes, lane_sums,
         small_count, tile,
     },
+    sum::tree,
 };
 use crate::simd::{Group, LANES, Ops, Scratch, Simd};
 
@@ -253,25 +254,50 @@ impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
 
     #[inline(always)]
     fn sum(&mut self, g: G, reference: G::F) -> Sum<G> {
-        let (nothing, reference) = (g.splat(NOTHING), finite(g, reference));
-        let mut sums = lane_sums::<G, _>(nothing);
-        for class in 0..self.classes {
-            let (p, t) = math::exp_term(g, g.sub(self.load(class), reference));
-            let scale = math::scale(g, t);
-            self.keep(class, g.mul(p, scale));
-            sums.set(class, g.mul_add(p, scale, sums.get(class).unwrap_or(nothing)));
-        }
-        let sum = join_lanes(
-            sums.as_mut_slice(),
-            g.splat(0.0),
-            #[inline(always)]
-            |a, b| g.add(a, b),
-        );
+        let (zero, nothing, reference) = (g.splat(0.0), g.splat(NOTHING), finite(g, reference));
+        let sum = if G::VECTORS == 1 {
+            // A lane after the other, none of which goes through memory then: there is a register for each value of the tree.
+            tree(
+                self.classes.min(LANES),
+                zero,
+                #[inline(always)]
+                |lane| {
+                    let mut sum = zero;
+                    for class in (lane..self.classes).step_by(LANES) {
+                        sum = self.add(class, reference, sum);
+                    }
+                    sum
+                },
+                #[inline(always)]
+                |&a, b| *b = g.add(a, *b),
+            )
+        } else {
+            let mut sums = lane_sums::<G, _>(nothing);
+            for class in 0..self.classes {
+                sums.set(class, self.add(class, reference, sums.get(class).unwrap_or(nothing)));
+            }
+            join_lanes(
+                sums.as_mut_slice(),
+                zero,
+                #[inline(always)]
+                |a, b| g.add(a, b),
+            )
+        };
         Sum { sum, joined: g.int(0) }
     }
 }
 
 impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
+    /// Adds a class to the sum of its lane.
+    #[inline(always)]
+    fn add(&mut self, class: usize, reference: G::F, sum: G::F) -> G::F {
+        let g = self.g;
+        let (p, t) = math::exp_term(g, g.sub(self.load(class), reference));
+        let scale = math::scale(g, t);
+        self.keep(class, g.mul(p, scale));
+        g.mul_add(p, scale, sum)
+    }
+
     /// The partition of two classes without their target. Of the only other one's exponential and the target's, relative to the maximum, one
     /// is 1, so that one exponential serves both.
     #[inline(always)]

@@ -15,7 +15,12 @@ const REVERSED: [u8; LANES] = [0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7,
 /// The lanes come in bit-reversed order, in which each value can be combined as soon as its partner is there: at
 /// most five values are alive, however many lanes there are. `join` adds the first value to the second. `count` must not exceed 16.
 #[inline(always)]
-fn tree<T: Copy>(count: usize, neutral: T, mut lane: impl FnMut(usize) -> T, mut join: impl FnMut(&T, &mut T)) -> T {
+pub(crate) fn tree<T: Copy>(
+    count: usize,
+    neutral: T,
+    mut lane: impl FnMut(usize) -> T,
+    mut join: impl FnMut(&T, &mut T),
+) -> T {
     let levels = usize::BITS - count.saturating_sub(1).leading_zeros();
     // `pending[l]` waits for its partner at level `l`, as the digits of a binary counter do.
     let mut pending = [neutral; 4];
