@@ -105,7 +105,8 @@ impl<'p> Panel<'p> {
 
     /// The partition of a group of packed rows, of at most a tile of classes: of the vectors from `first` on. With a function as
     /// [`coefficient_of`](super::direct::coefficient_of), and with the logits of the classes in `labels`. For a map of
-    /// exponentials, these take the place of the logits where four vectors fit in the panel.
+    /// exponentials, these take the place of the logits where four vectors fit in the panel. Once for each vector: a target may
+    /// have left the panel then.
     #[inline(always)]
     pub(crate) fn partition<S: Simd, G: Group<S>, M: RowMap, F: Form, const K: usize>(
         &mut self,
