@@ -4,121 +4,21 @@ use core::marker::PhantomData;
 
 use super::{
     gradient::{TargetGradients, coefficients, of_target, write_zeros},
-    grid::{Grid, Run},
+    grid::Run,
+    labels::ClassTargets,
     map::RowMap,
-    partition::{ByTarget, Form, Layout, Partition, RowKernel, Rows, TARGET, Weighted, run_any_rows, run_rows},
+    partition::{ByTarget, Form, Layout, Partition, RowKernel, Rows, Weighted, run_any_rows, run_rows},
     pass::Pass,
     sum::{Items, total},
 };
 use crate::{
     Error,
-    simd::{Four, Group, Kernel, LANES, Ops, SIMD, Simd},
-    total::{Compensated, Total},
+    simd::{Four, Group, Kernel, LANES, Ops, Simd},
+    total::Total,
 };
 
 /// The output's place in the grid of [`Rows`].
 pub(crate) const OUT: usize = 2;
-
-/// A label that stands for no class.
-pub(crate) const IGNORED: usize = usize::MAX;
-
-/// Class indices of any integer type, one for each row.
-pub trait Labels: Sync {
-    /// The label at `offset`: a class below the number of classes, or [`IGNORED`]; `None` if it is neither.
-    fn class(&self, offset: usize) -> Option<usize>;
-    /// Reads labels from `offset` on, `step` apart, and returns whether any is ignored; `None` if one is out of range. Not
-    /// without vectors.
-    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool>;
-    /// The label itself.
-    fn value(&self, offset: usize) -> i128;
-}
-
-/// Each row's target class and its weight.
-#[derive(Clone, Copy)]
-pub(crate) struct ClassTargets<'a> {
-    pub(crate) labels: &'a dyn Labels,
-    /// A weight for each class.
-    pub(crate) weight: Option<&'a [f32]>,
-}
-
-impl ClassTargets<'_> {
-    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored; `None` if any is out of range.
-    #[inline(always)]
-    fn read<const K: usize>(&self, grid: &Grid<'_, K>, run: &mut Run<K>, i: usize, out: &mut [usize]) -> Option<bool> {
-        let (mut done, mut ignored) = (0, false);
-        if let [class] = out {
-            grid.seek(run, i);
-            *class = self.labels.class(grid.offset(run, TARGET, i))?;
-            return Some(*class == IGNORED);
-        }
-        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let first = i.wrapping_add(done);
-            let count = grid.seek(run, first).min(rest.len());
-            let part = rest.get_mut(..count).unwrap_or(&mut []);
-            ignored |= self.labels.read(grid.offset(run, TARGET, first), grid.step(TARGET), part)?;
-            done = done.wrapping_add(count);
-        }
-        Some(ignored)
-    }
-
-    /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range. Takes copies, so that
-    /// the caller's own are made where the kernel has them: see [`Pass::memory`].
-    pub(crate) fn check<const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
-        if SIMD && rows.grid.len > 1 { self.check_by::<{ 4 * LANES }, K>(rows) } else { self.check_by::<1, K>(rows) }
-    }
-
-    /// [`Self::check`], which reads so many labels at a time.
-    fn check_by<const STEP: usize, const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
-        let mut run = rows.grid.start();
-        let mut labels = [0; STEP];
-        let (mut kept, mut sum) = (0, Compensated::default());
-        for i in (0..rows.grid.len).step_by(STEP) {
-            let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
-            let Some(ignored) = self.read(&rows.grid, &mut run, i, labels) else {
-                return Err(self.first_error(&rows, i));
-            };
-            match self.weight {
-                Some(weight) => {
-                    for &class in &*labels {
-                        sum = sum.merge(Compensated { sum: weight.get(class).copied().unwrap_or(0.0), lost: 0.0 });
-                    }
-                }
-                None if ignored => kept += labels.iter().filter(|&&class| class != IGNORED).count(),
-                None => kept += labels.len(),
-            }
-        }
-        let sum = if self.weight.is_some() { sum } else { Compensated::from_count(kept) };
-        Ok(sum.value())
-    }
-
-    /// The error of the first label that is out of range: one of those that were read together from row `from` on.
-    #[cold]
-    #[inline(never)]
-    fn first_error<const K: usize>(&self, rows: &Rows<'_, K>, from: usize) -> Error {
-        let mut offset = 0;
-        let wrong = (from..rows.grid.len).find(|&i| {
-            offset = rows.grid.find_offset(TARGET, i);
-            // One at a time, it is that one.
-            !SIMD || self.labels.class(offset).is_none()
-        });
-        let index = rows.grid.first().wrapping_add(wrong.unwrap_or(from));
-        Error::TargetOutOfRange { index, target: self.labels.value(offset), classes: rows.classes }
-    }
-
-    /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
-    #[inline(always)]
-    fn weights<S: Simd>(&self, s: S, labels: &[usize]) -> (S::F, S::M) {
-        let zero = s.splat(0.0);
-        let (mut weights, mut kept) = (s.to_lanes(zero), s.to_lanes(zero));
-        for ((weight, kept), &class) in weights.as_mut().iter_mut().zip(kept.as_mut()).zip(labels) {
-            if class != IGNORED {
-                *weight = self.weight.map_or(1.0, |w| w.get(class).copied().unwrap_or(0.0));
-                *kept = 1.0;
-            }
-        }
-        (s.from_lanes(weights), s.lt(zero, s.from_lanes(kept)))
-    }
-}
 
 /// Rows in a tile of the sum: about 64 KiB of logits, so that short rows share the cost of the tile and long rows are
 /// split finely enough for threads.
@@ -171,8 +71,9 @@ struct ClassItems<'a, 'k, P, L, I, const K: usize> {
 impl<P, L, I, const K: usize> ClassItems<'_, '_, P, L, I, K> {
     /// Reads the labels of the rows from `i` on; whether any is ignored.
     #[inline(always)]
-    fn read(&mut self, i: usize, labels: &mut [usize]) -> Option<bool> {
-        let ignored = self.kernel.targets.read(&self.kernel.rows.grid, &mut self.run, i, labels);
+    fn read<S: Simd>(&mut self, s: S, i: usize, labels: &mut [usize]) -> Option<bool> {
+        let Self { kernel: ClassKernel { rows, targets, .. }, run, .. } = &mut *self;
+        let ignored = targets.read(s, rows, run, i, labels);
         if ignored.is_none() {
             self.wrong = self.wrong.min(i);
         }
@@ -193,7 +94,7 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         let zero = s.splat(0.0);
         let (mut one, mut labels) = ([0], [0; LANES]);
         let labels = if S::N == 1 { &mut one } else { labels.get_mut(..count.min(S::N)).unwrap_or(&mut []) };
-        let Some(ignored) = self.read(i, labels) else {
+        let Some(ignored) = self.read(s, i, labels) else {
             return (zero, zero);
         };
         let ClassKernel { rows, targets, pass, .. } = &mut *self.kernel;
@@ -213,7 +114,7 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         let zero = s.splat(0.0);
         let mut labels = [0; 4 * LANES];
         let labels = labels.get_mut(..4 * S::N).unwrap_or(&mut []);
-        let Some(ignored) = self.read(i, labels) else {
+        let Some(ignored) = self.read(s, i, labels) else {
             return ([zero; 4], [zero; 4]);
         };
         let ClassKernel { rows, targets, pass, .. } = &mut *self.kernel;
@@ -228,9 +129,10 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         for k in 0..4 {
             loss[k] = s.select(kept[k], loss[k], zero);
         }
-        // In a loop of its own: one with calls in it has its vectors in memory.
-        for (k, &loss) in loss.iter().enumerate() {
-            self.store(s, i.wrapping_add(k * S::N), S::N, loss);
+        if self.kernel.out.is_some() {
+            for (k, &loss) in loss.iter().enumerate() {
+                self.store(s, i.wrapping_add(k * S::N), S::N, loss);
+            }
         }
         (loss, weight)
     }

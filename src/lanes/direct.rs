@@ -1,9 +1,9 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
-    classes::IGNORED,
     gradient::{TargetGradients, as_floats},
     grid::Run,
+    labels::IGNORED,
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
     others::{self, ByLanes, HEAD, Others, Sum},

@@ -12,8 +12,8 @@
 //! where `e_t = exp(x_t - max)`.
 
 use super::{
-    classes::IGNORED,
     grid::Run,
+    labels::IGNORED,
     map::{Coefficients, Memory, RowMap},
     math,
     partition::{Form, Partition, Rows, small_count},

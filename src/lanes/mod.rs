@@ -9,6 +9,7 @@ pub(crate) mod gradient;
 pub(crate) mod grid;
 mod instances;
 mod integer;
+pub(crate) mod labels;
 pub(crate) mod map;
 pub(crate) mod math;
 pub(crate) mod others;

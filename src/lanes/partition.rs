@@ -22,12 +22,12 @@
 use core::marker::PhantomData;
 
 use super::{
-    classes::IGNORED,
     columns::Columns,
     direct::Direct,
     gradient::TargetGradients,
     grid::{Grid, Run, gather},
     integer,
+    labels::IGNORED,
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
     packed::Packed,

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     Backend, Error, Total, View, ViewMut,
     lanes::{
-        classes::{ClassKernel, ClassTargets, CrossEntropy},
+        classes::{ClassKernel, CrossEntropy},
         gradient::Upstream,
+        labels::ClassTargets,
         partition::{Cross, Probabilities, Rows},
         pass::{BACKWARD, FORWARD, Forward, Pass},
         probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
@@ -298,7 +299,7 @@ impl<'a> CrossEntropyLoss<'a> {
         out: Option<ViewMut<'t, f32, R>>,
     ) -> Result<Option<&'t mut [f32]>, Error> {
         match targets {
-            Targets::Classes(_) => axes.set_class_targets(target.layout())?,
+            Targets::Classes(..) => axes.set_class_targets(target.layout())?,
             Targets::Probabilities(_) => {
                 axes.set_probabilities(layout, target.layout())?;
             }
@@ -322,8 +323,8 @@ impl<'a> CrossEntropyLoss<'a> {
         for<'k> ProbabilityCrossEntropy<'k, P, K>: Compiled<Output = Total>,
     {
         match targets {
-            Targets::Classes(labels) => {
-                let targets = ClassTargets { labels, weight: self.weight };
+            Targets::Classes(labels, all) => {
+                let targets = ClassTargets { labels, all, weight: self.weight };
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(rows)?);
                 }

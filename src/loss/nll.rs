@@ -13,8 +13,9 @@ use crate::{
     Backend, Error, Total, View, ViewMut,
     error::Argument,
     lanes::{
-        classes::{ClassKernel, ClassTargets, NegativeLogLikelihood},
+        classes::{ClassKernel, NegativeLogLikelihood},
         gradient::Upstream,
+        labels::ClassTargets,
         partition::{Cross, Rows},
         pass::{BACKWARD, FORWARD, Forward, Pass},
     },
@@ -158,10 +159,10 @@ impl<'a> NllLoss<'a> {
     {
         T::with(target.data(), rows.classes, self.ignore_index, |targets| {
             // `ClassIndex` has no other kind.
-            let Targets::Classes(labels) = targets else {
+            let Targets::Classes(labels, all) = targets else {
                 return Err(Error::RankMismatch { argument: Argument::Target, rank: E, expected: E });
             };
-            let targets = ClassTargets { labels, weight: self.weight };
+            let targets = ClassTargets { labels, all, weight: self.weight };
             if out.is_some() || P::WRITES {
                 with_denominator(&mut pass, targets.check(rows)?);
             }

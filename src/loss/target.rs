@@ -1,7 +1,7 @@
 //! Class indices and class probabilities.
 
 use crate::{
-    lanes::classes::{IGNORED, Labels},
+    lanes::labels::{IGNORED, Integers, Labels},
     simd::SIMD,
 };
 
@@ -16,7 +16,8 @@ pub trait ClassIndex: Target {}
 /// The memory of a target, with its element type resolved.
 #[derive(Clone, Copy)]
 pub enum Targets<'a> {
-    Classes(&'a dyn Labels),
+    /// And all of them at once, where there are vectors and no class is ignored.
+    Classes(&'a dyn Labels, Option<&'a Integers<'a>>),
     Probabilities(&'a [f32]),
 }
 
@@ -40,14 +41,14 @@ impl sealed::Target for f32 {
 }
 
 /// Labels of an integer type.
-struct Integers<'a, T> {
+struct Typed<'a, T> {
     data: &'a [T],
     classes: usize,
     /// `None` also where `T` has no such value.
     ignored: Option<T>,
 }
 
-impl<T: Copy> Integers<'_, T>
+impl<T: Copy> Typed<'_, T>
 where
     usize: TryFrom<T>,
 {
@@ -58,28 +59,8 @@ where
     }
 }
 
-/// Copies labels, widened by `widen`, that all are classes; `false` if one is not, or if there are too few. Without a branch or a
-/// comparison for each.
-#[expect(clippy::cast_sign_loss, reason = "of no class")]
-#[inline(always)]
-fn copy_classes<T: Copy>(from: &[T], classes: usize, out: &mut [usize], widen: impl Fn(T) -> i64) -> bool {
-    let (Some(from), Ok(classes)) = (from.get(..out.len()), i64::try_from(classes)) else {
-        return false;
-    };
-    // A class and its distance from the last one have no sign.
-    let last = classes - 1;
-    let mut signs = last;
-    for (out, &label) in out.iter_mut().zip(from) {
-        let label = widen(label);
-        signs |= label | last.wrapping_sub(label);
-        // Without a sign, since of plain copies the compiler makes a call of `memcpy`, and a second loop.
-        *out = (label & i64::MAX) as usize;
-    }
-    signs >= 0
-}
-
 macro_rules! class_index {
-    ($($int:ident)*) => {$(
+    ($($int:ident $variant:ident)*) => {$(
         impl Target for $int {}
 
         impl ClassIndex for $int {}
@@ -88,11 +69,13 @@ macro_rules! class_index {
             #[inline(always)]
             fn with<R>(data: &[Self], classes: usize, ignored: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R {
                 let ignored = ignored.and_then(|index| Self::try_from(index).ok());
-                f(Targets::Classes(&Integers { data, classes, ignored }))
+                let labels = Typed { data, classes, ignored };
+                let all = if SIMD && !labels.is_ignored_valid() { Some(&Integers::$variant(data)) } else { None };
+                f(Targets::Classes(&labels, all))
             }
         }
 
-        impl Labels for Integers<'_, $int> {
+        impl Labels for Typed<'_, $int> {
             #[inline(always)]
             fn class(&self, offset: usize) -> Option<usize> {
                 let label = self.data.get(offset).copied().unwrap_or_default();
@@ -106,14 +89,6 @@ macro_rules! class_index {
                 // One at a time, they need no second way.
                 if !SIMD {
                     return None;
-                }
-                let from = self.data.get(offset..).unwrap_or(&[]);
-                if step == 1 && !self.is_ignored_valid() {
-                    #[allow(clippy::cast_lossless, clippy::cast_possible_wrap, reason = "no class is so large")]
-                    let widen = |label| label as i64;
-                    if copy_classes(from, self.classes, out, widen) {
-                        return Some(false);
-                    }
                 }
                 let (mut at, mut any) = (offset, false);
                 for class in out {
@@ -132,4 +107,4 @@ macro_rules! class_index {
     )*};
 }
 
-class_index! { u8 u16 u32 u64 usize i8 i16 i32 i64 isize }
+class_index! { u8 U8 u16 U16 u32 U32 u64 U64 usize Usize i8 I8 i16 I16 i32 I32 i64 I64 isize Isize }

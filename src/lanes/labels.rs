@@ -1,0 +1,198 @@
+//! The target classes of rows: labels of any integer type, and their weights.
+
+use super::{
+    grid::Run,
+    partition::{Rows, TARGET},
+};
+use crate::{
+    Error,
+    simd::{Kernel, LANES, SCALAR, SIMD, Simd},
+    total::Compensated,
+};
+
+/// A label that stands for no class.
+pub(crate) const IGNORED: usize = usize::MAX;
+
+/// Class indices of any integer type, one for each row.
+pub trait Labels: Sync {
+    /// The label at `offset`: a class below the number of classes, or [`IGNORED`]; `None` if it is neither.
+    fn class(&self, offset: usize) -> Option<usize>;
+    /// Reads labels from `offset` on, `step` apart, and returns whether any is ignored; `None` if one is out of range. Not
+    /// without vectors.
+    fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool>;
+    /// The label itself.
+    fn value(&self, offset: usize) -> i128;
+}
+
+/// Integers of one of the types that labels have.
+#[derive(Clone, Copy)]
+pub enum Integers<'a> {
+    U8(&'a [u8]),
+    U16(&'a [u16]),
+    U32(&'a [u32]),
+    U64(&'a [u64]),
+    Usize(&'a [usize]),
+    I8(&'a [i8]),
+    I16(&'a [i16]),
+    I32(&'a [i32]),
+    I64(&'a [i64]),
+    Isize(&'a [isize]),
+}
+
+/// Copies labels; whether all of them are classes. Without a branch or a comparison for each, in a function that all kernels of a
+/// backend share.
+struct Copied<'a> {
+    labels: Integers<'a>,
+    offset: usize,
+    classes: usize,
+    out: &'a mut [usize],
+}
+
+impl Kernel for Copied<'_> {
+    type Output = bool;
+
+    #[allow(clippy::cast_possible_wrap, reason = "no class is so large")]
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, _: S) -> bool {
+        match self.labels {
+            Integers::U8(labels) => self.copy(labels, i64::from),
+            Integers::U16(labels) => self.copy(labels, i64::from),
+            Integers::U32(labels) => self.copy(labels, i64::from),
+            Integers::U64(labels) => self.copy(labels, |label| label as i64),
+            Integers::Usize(labels) => self.copy(labels, |label| label as i64),
+            Integers::I8(labels) => self.copy(labels, i64::from),
+            Integers::I16(labels) => self.copy(labels, i64::from),
+            Integers::I32(labels) => self.copy(labels, i64::from),
+            Integers::I64(labels) => self.copy(labels, |label| label),
+            Integers::Isize(labels) => self.copy(labels, |label| label as i64),
+        }
+    }
+}
+
+impl Copied<'_> {
+    #[expect(clippy::cast_sign_loss, reason = "of no class")]
+    #[allow(clippy::cast_possible_truncation, reason = "of no class")]
+    #[inline(always)]
+    fn copy<T: Copy>(&mut self, labels: &[T], widen: impl Fn(T) -> i64) -> bool {
+        let labels = labels.get(self.offset..).and_then(|labels| labels.get(..self.out.len()));
+        let (Some(labels), Ok(classes)) = (labels, i64::try_from(self.classes)) else {
+            return false;
+        };
+        // A class and its distance from the last one have no sign.
+        let last = classes - 1;
+        let mut signs = last;
+        for (out, &label) in self.out.iter_mut().zip(labels) {
+            let label = widen(label);
+            signs |= label | last.wrapping_sub(label);
+            // Without a sign, since of plain copies the compiler makes a call of `memcpy`, and a second loop.
+            *out = (label & i64::MAX) as usize;
+        }
+        signs >= 0
+    }
+}
+
+/// Each row's target class and its weight.
+#[derive(Clone, Copy)]
+pub(crate) struct ClassTargets<'a> {
+    pub(crate) labels: &'a dyn Labels,
+    /// All of them, where there are vectors and no class is ignored.
+    pub(crate) all: Option<&'a Integers<'a>>,
+    /// A weight for each class.
+    pub(crate) weight: Option<&'a [f32]>,
+}
+
+impl ClassTargets<'_> {
+    /// The labels of the rows `i .. i + out.len()`, and whether any is ignored; `None` if any is out of range.
+    #[inline(always)]
+    pub(crate) fn read<S: Simd, const K: usize>(
+        &self,
+        s: S,
+        rows: &Rows<'_, K>,
+        run: &mut Run<K>,
+        i: usize,
+        out: &mut [usize],
+    ) -> Option<bool> {
+        let (grid, mut done, mut ignored) = (&rows.grid, 0, false);
+        if let [class] = out {
+            grid.seek(run, i);
+            *class = self.labels.class(grid.offset(run, TARGET, i))?;
+            return Some(*class == IGNORED);
+        }
+        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let first = i.wrapping_add(done);
+            let count = grid.seek(run, first).min(rest.len());
+            let part = rest.get_mut(..count).unwrap_or(&mut []);
+            let (offset, step) = (grid.offset(run, TARGET, first), grid.step(TARGET));
+            let all_classes = self.all.is_some_and(
+                #[inline(always)]
+                |&labels| {
+                    step == 1
+                        && s.vectorize_apart(&mut Copied { labels, offset, classes: rows.classes, out: &mut *part })
+                },
+            );
+            if !all_classes {
+                ignored |= self.labels.read(offset, step, part)?;
+            }
+            done = done.wrapping_add(count);
+        }
+        Some(ignored)
+    }
+
+    /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range. Takes copies, so that
+    /// the caller's own are made where the kernel has them: see [`Pass::memory`].
+    pub(crate) fn check<const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
+        if SIMD && rows.grid.len > 1 { self.check_by::<{ 4 * LANES }, K>(rows) } else { self.check_by::<1, K>(rows) }
+    }
+
+    /// [`Self::check`], which reads so many labels at a time.
+    fn check_by<const STEP: usize, const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
+        let mut run = rows.grid.start();
+        let mut labels = [0; STEP];
+        let (mut kept, mut sum) = (0, Compensated::default());
+        for i in (0..rows.grid.len).step_by(STEP) {
+            let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
+            let Some(ignored) = self.read(SCALAR, &rows, &mut run, i, labels) else {
+                return Err(self.first_error(&rows, i));
+            };
+            match self.weight {
+                Some(weight) => {
+                    for &class in &*labels {
+                        sum = sum.merge(Compensated { sum: weight.get(class).copied().unwrap_or(0.0), lost: 0.0 });
+                    }
+                }
+                None if ignored => kept += labels.iter().filter(|&&class| class != IGNORED).count(),
+                None => kept += labels.len(),
+            }
+        }
+        let sum = if self.weight.is_some() { sum } else { Compensated::from_count(kept) };
+        Ok(sum.value())
+    }
+
+    /// The error of the first label that is out of range: one of those that were read together from row `from` on.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn first_error<const K: usize>(&self, rows: &Rows<'_, K>, from: usize) -> Error {
+        let mut offset = 0;
+        let wrong = (from..rows.grid.len).find(|&i| {
+            offset = rows.grid.find_offset(TARGET, i);
+            // One at a time, it is that one.
+            !SIMD || self.labels.class(offset).is_none()
+        });
+        let index = rows.grid.first().wrapping_add(wrong.unwrap_or(from));
+        Error::TargetOutOfRange { index, target: self.labels.value(offset), classes: rows.classes }
+    }
+
+    /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
+    #[inline(always)]
+    pub(crate) fn weights<S: Simd>(&self, s: S, labels: &[usize]) -> (S::F, S::M) {
+        let zero = s.splat(0.0);
+        let (mut weights, mut kept) = (s.to_lanes(zero), s.to_lanes(zero));
+        for ((weight, kept), &class) in weights.as_mut().iter_mut().zip(kept.as_mut()).zip(labels) {
+            if class != IGNORED {
+                *weight = self.weight.map_or(1.0, |w| w.get(class).copied().unwrap_or(0.0));
+                *kept = 1.0;
+            }
+        }
+        (s.from_lanes(weights), s.lt(zero, s.from_lanes(kept)))
+    }
+}
