@@ -9,10 +9,11 @@ use crate::{
     Backend, Error, View, ViewMut,
     error::Argument,
     lanes::{
+        cross::Cross,
         elements::{self, Map},
         grid::Axes,
+        layout::Rows,
         map::Memory,
-        partition::{Cross, Rows},
         softmax,
     },
     loss::shape::check,
@@ -79,7 +80,7 @@ pub fn softmax<const D: usize>(x: View<'_, f32, D>, axis: usize, out: ViewMut<'_
     on(Backend::detect()).softmax(x, axis, out)
 }
 
-/// [`softmax`] in place.
+/// [`softmax()`] in place.
 ///
 /// # Errors
 ///
@@ -292,11 +293,11 @@ impl Kernels {
         if sum.is_nan() { self.row_max(x) } else { sum }
     }
 
-    /// As [`softmax`], on this backend.
+    /// As [`softmax()`], on this backend.
     ///
     /// # Errors
     ///
-    /// As [`softmax`].
+    /// As [`softmax()`].
     #[inline]
     pub fn softmax<const D: usize>(
         self,

@@ -6,8 +6,9 @@ use super::{
     gradient::{TargetGradients, coefficients, of_target, write_zeros},
     grid::Run,
     labels::ClassTargets,
+    layout::{Layout, RowKernel, Rows, run_way, run_way_shared},
     map::RowMap,
-    partition::{ByTarget, Form, Layout, Partition, RowKernel, Rows, Weighted, run_any_rows, run_rows},
+    partition::{ByTarget, Form, Partition, Weighted},
     pass::Pass,
     sum::{Items, total},
 };
@@ -129,6 +130,8 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         for k in 0..4 {
             loss[k] = s.select(kept[k], loss[k], zero);
         }
+        // Asked once: between stores that may be left out, the compiler would compute each loss only where it is stored, one after the
+        // other.
         if self.kernel.out.is_some() {
             for (k, &loss) in loss.iter().enumerate() {
                 self.store(s, i.wrapping_add(k * S::N), S::N, loss);
@@ -170,9 +173,9 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> Self::Output {
         if SMOOTHING {
-            run_any_rows(s, self.rows.way::<S, P::Cross, Weighted>(), self)
+            run_way_shared(s, self.rows.way::<S, P::Cross, Weighted>(), self)
         } else {
-            run_rows(s, self.rows.way::<S, P::Plain, ByTarget>(), self)
+            run_way(s, self.rows.way::<S, P::Plain, ByTarget>(), self)
         }
     }
 }

@@ -4,9 +4,10 @@ use super::{
     direct::{Direct, coefficient_of},
     gradient::TargetGradients,
     grid::Run,
+    layout::{Layout, Rows, four_by_one},
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Form, Layout, Partition, Rows, four_by_one},
+    partition::{Form, Partition},
 };
 use crate::simd::{Four, Group, LANES, Scratch, Simd};
 
@@ -119,7 +120,7 @@ impl Columns {
         run: &mut Run<K>,
         i: usize,
     ) -> usize {
-        if i < self.start || i >= self.end {
+        if i >= self.end {
             // Whole groups of four vectors where there is room for them.
             let step = match BLOCKS / rows.classes {
                 step @ 0..4 => step,

@@ -1,16 +1,15 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
+    cross::{Each, NoTerms, TARGET},
     gradient::{TargetGradients, as_floats},
     grid::Run,
     labels::IGNORED,
+    layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
     others::{self, ByLanes, HEAD, Others, Sum},
-    partition::{
-        Each, Form, Layout, NOTHING, NoTerms, Partition, Rows, Source, State, TARGET, TILE, always, finite, join_lanes,
-        small_count, tile,
-    },
+    partition::{Form, NOTHING, Partition, Source, State, TILE, always, finite, join_lanes, small_count, tile},
 };
 use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Simd, Strided};
 
@@ -294,7 +293,7 @@ impl<S: Simd, const K: usize> Source<S> for InMemory<'_, '_, S, K> {
 
 /// [`Cross::coefficient`] of one class in the rows of a group, of which each vector has `count`.
 ///
-/// [`Cross::coefficient`]: super::partition::Cross::coefficient
+/// [`Cross::coefficient`]: super::cross::Cross::coefficient
 #[inline(always)]
 pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
     s: S,

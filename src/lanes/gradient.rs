@@ -14,9 +14,10 @@
 use super::{
     grid::Run,
     labels::IGNORED,
+    layout::Rows,
     map::{Coefficients, Memory, RowMap},
     math,
-    partition::{Form, Partition, Rows, small_count},
+    partition::{Form, Partition, small_count},
     pass::UPSTREAM,
 };
 use crate::simd::{Group, Ops, Simd};

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::simd::{Backend, Compiled, INTEGERS, Kernel};
 
-/// Kernels, and the function of [`parallel`](super::parallel) that shares them out, if any.
+/// Kernels, and the function of `parallel` that shares them out, if any.
 macro_rules! instances {
     ($($kernel:ty $(: $share:ident)?;)*) => {$(
         impl Compiled for $kernel {

@@ -1,9 +1,6 @@
 //! The target classes of rows: labels of any integer type, and their weights.
 
-use super::{
-    grid::Run,
-    partition::{Rows, TARGET},
-};
+use super::{cross::TARGET, grid::Run, layout::Rows};
 use crate::{
     Error,
     simd::{Kernel, LANES, SCALAR, SIMD, Simd},
@@ -140,6 +137,8 @@ impl ClassTargets<'_> {
 
     /// The sum of the targets' weights, which is the mean's denominator. Fails if any label is out of range. Takes copies, so that
     /// the caller's own are made where the kernel has them: see [`Pass::memory`].
+    ///
+    /// [`Pass::memory`]: super::pass::Pass::memory
     pub(crate) fn check<const K: usize>(self, rows: Rows<'_, K>) -> Result<f32, Error> {
         if SIMD && rows.grid.len > 1 { self.check_by::<{ 4 * LANES }, K>(rows) } else { self.check_by::<1, K>(rows) }
     }

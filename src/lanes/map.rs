@@ -1,11 +1,13 @@
 //! Functions of each logit of a row and of what is known of the row: softmax and the gradients.
 
 use super::{
+    cross::TARGET,
     direct::coefficient_of,
     elements::{Apply, STREAMED, map_slice},
     grid::{Grid, Run},
+    layout::Rows,
     math,
-    partition::{Partition, Rows, TARGET},
+    partition::Partition,
 };
 use crate::simd::{Group, Ops, Simd};
 
@@ -71,7 +73,7 @@ impl<F: Copy> Coefficients<F> {
 pub(crate) trait RowMap {
     /// Whether it takes the exponential of the logit (see [`math::exponential`]), or the logit itself.
     const EXPONENTIALS: bool;
-    /// Whether it needs the coefficients `q` of [`Cross`](super::partition::Cross).
+    /// Whether it needs the coefficients `q` of [`Cross`](super::cross::Cross).
     const CROSS: bool;
 
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, x: O::F, q: O::F) -> O::F;

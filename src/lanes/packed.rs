@@ -1,11 +1,13 @@
 //! Short rows of contiguous classes: transposed, so that each takes a lane.
 
 use super::{
+    cross::TARGET,
     gradient::TargetGradients,
     grid::Run,
+    layout::{Layout, Rows, SHORT},
     map::{Coefficients, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
-    partition::{Form, Layout, Partition, Rows, SHORT, TARGET, always},
+    partition::{Form, Partition, always},
 };
 use crate::simd::{Four, Group, LANES, QUAD, Scratch, Simd, Transposition};
 
@@ -167,7 +169,7 @@ fn copy(from: &[f32], to: Option<&mut [f32]>) {
 
 /// [`Cross::coefficient`] of one class in a group of rows, whose targets are the vectors from `first` on.
 ///
-/// [`Cross::coefficient`]: super::partition::Cross::coefficient
+/// [`Cross::coefficient`]: super::cross::Cross::coefficient
 #[inline(always)]
 fn coefficient_of<S: Simd, G: Group<S>, const K: usize>(
     s: S,
@@ -309,7 +311,7 @@ fn pack_pairs<S: Simd>(s: S, from: &[f32], panel: &mut Panel<'_>, first: usize, 
         let Some(columns) = s.load_pairs(from.get(2 * row..).unwrap_or(&[])) else {
             return false;
         };
-        panel.store_classes(s, 0, (first + row) / S::N, columns);
+        panel.store_pair(s, (first + row) / S::N, columns);
     }
     true
 }

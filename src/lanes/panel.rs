@@ -3,14 +3,13 @@
 use core::{marker::PhantomData, ops::Range};
 
 use super::{
+    cross::{Each, NoTerms, Same, Terms},
     gradient::{TargetLanes, as_floats},
+    layout::Rows,
     map::{Coefficients, RowMap},
     math,
     others::{self, Others, Sum},
-    partition::{
-        Each, Form, NOTHING, NoTerms, Partition, Rows, Same, Source, State, Terms, finite, join_lanes, lane_sums,
-        small_count, tile,
-    },
+    partition::{Form, NOTHING, Partition, Source, State, finite, join_lanes, lane_sums, small_count, tile},
     sum::tree,
 };
 use crate::simd::{Group, LANES, Ops, Scratch, Simd};
@@ -76,11 +75,11 @@ impl<'p> Panel<'p> {
         }
     }
 
-    /// Stores some classes from `class` on of the vector of rows `number`: with one check for all of them.
+    /// Stores the first two classes of the vector of rows `number`: with one check for both.
     #[inline(always)]
-    pub(crate) fn store_classes<S: Simd, const C: usize>(&mut self, s: S, class: usize, number: usize, x: [S::F; C]) {
+    pub(crate) fn store_pair<S: Simd>(&mut self, s: S, number: usize, x: [S::F; 2]) {
         let step = self.step * LANES;
-        let place = self.place(class, 0, C * step);
+        let place = self.place(0, 0, 2 * step);
         if let Some(to) = self.numbers.get_mut(place) {
             for (k, x) in x.into_iter().enumerate() {
                 let place = k * step + number * S::N;

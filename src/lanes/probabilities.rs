@@ -4,8 +4,9 @@ use super::{
     classes::{OUT, tile_rows},
     gradient::{TargetGradient, coefficients},
     grid::Run,
+    layout::{Layout, RowKernel, Rows, run_way_shared},
     map::Coefficients,
-    partition::{ByLeader, Layout, Partition, RowKernel, Rows, Weighted, run_any_rows},
+    partition::{ByLeader, Partition, Weighted},
     pass::{Backward, Pass},
     sum::{Items, total},
 };
@@ -26,7 +27,7 @@ impl<'m, P: Pass<'m>, const K: usize> Kernel for ProbabilityCrossEntropy<'_, P, 
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> Total {
-        run_any_rows(s, self.rows.way::<S, P::Cross, Weighted>(), self)
+        run_way_shared(s, self.rows.way::<S, P::Cross, Weighted>(), self)
     }
 }
 
@@ -66,11 +67,13 @@ impl<'m, L: Layout, P: Pass<'m>, const K: usize> ProbabilityItems<'_, '_, L, P, 
             let row = coefficients(g, partition, g.mul(partition.mass, upstream), upstream);
             self.layout.write_all::<S, G, P::Cross, K>(s, g, rows, out, &mut self.run, i, count, &row, None);
         }
-        g.scatter(
-            loss,
-            #[inline(always)]
-            |k, loss| self.store(s, i.wrapping_add(k * S::N), count, loss),
-        );
+        if self.kernel.out.is_some() {
+            g.scatter(
+                loss,
+                #[inline(always)]
+                |k, loss| self.store(s, i.wrapping_add(k * S::N), count, loss),
+            );
+        }
         (loss, g.splat(1.0))
     }
 
@@ -124,7 +127,7 @@ impl<const K: usize> Kernel for ProbabilityGradient<'_, K> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) {
-        run_any_rows(s, self.rows.way::<S, TargetGradient, ByLeader>(), self);
+        run_way_shared(s, self.rows.way::<S, TargetGradient, ByLeader>(), self);
     }
 }
 

@@ -1,15 +1,15 @@
 //! Rows of contiguous classes: a lane for each class.
 
 use super::{
-    gradient::{TargetGradients, as_floats},
+    cross::{NoTerms, Same, TARGET, Terms, add_sums},
+    gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
+    layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
     math,
     others::{self, HEAD, Others, Sum},
-    partition::{
-        BLOCK, Form, Layout, NoTerms, Partition, Rows, Same, State, TARGET, TILE, Term, Terms, add_sums, always,
-        finite, small_count,
-    },
+    partition::{BLOCK, Form, Partition, State, TILE, Term, finite, small_count},
+    side_by_side,
     sum::join_groups,
 };
 use crate::simd::{Four, Group, LANES, Ops, Scratch, Simd};
@@ -36,7 +36,7 @@ impl Layout for ByRows {
         let keep = keeps::<M, K>(rows, memory);
         let few = rows.classes <= if F::CROSS { BLOCK } else { SIDE_BY_SIDE };
         if few && (!keep || memory.input.is_some()) && S::N > 1 && count == S::N {
-            return side_by_side::<S, M, F, K>(s, rows, memory, run, i, labels);
+            return side_by_side::partition::<S, M, F, K>(s, rows, memory, run, i, labels);
         }
         if F::ONCE {
             return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
@@ -179,7 +179,7 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
 /// Whether the output keeps the exponentials of the logits until they are mapped: where a row is a single tile, so that
 /// all of them are relative to its maximum.
 #[inline(always)]
-fn keeps<M: RowMap, const K: usize>(rows: &Rows<'_, K>, memory: &Memory<'_>) -> bool {
+pub(crate) fn keeps<M: RowMap, const K: usize>(rows: &Rows<'_, K>, memory: &Memory<'_>) -> bool {
     M::EXPONENTIALS && memory.stride == 1 && rows.classes <= TILE
 }
 
@@ -337,243 +337,6 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
     state.leave(s, s.splat(s.reduce_add(tally.joined::<S>(s))), ties(s, len, below));
 }
 
-/// The partitions of the rows `i .. i + N`, each a single tile, side by side: of so few classes most of the time of one would be
-/// spent waiting for the joins of its lanes, which are done for all at once.
-#[inline(always)]
-fn side_by_side<S: Simd, M: RowMap, F: Form, const K: usize>(
-    s: S,
-    rows: &Rows<'_, K>,
-    memory: &mut Memory<'_>,
-    run: &mut Run<K>,
-    i: usize,
-    labels: &[usize],
-) -> Partition<S::F> {
-    let keep = keeps::<M, K>(rows, memory);
-    let Memory { input, data, array, .. } = memory;
-    let (x, kept): (&[f32], &mut [f32]) = match input {
-        Some(x) if keep => (x, data),
-        Some(x) => (x, &mut []),
-        None => (data, &mut []),
-    };
-    let (mut each, mut kept_at, mut targets_at): ([&[f32]; LANES], _, _) = ([&[]; LANES], [0; LANES], [0; LANES]);
-    for (l, ((row, kept), target)) in each.iter_mut().zip(&mut kept_at).zip(&mut targets_at).enumerate().take(S::N) {
-        let i = i.wrapping_add(l);
-        rows.grid.seek(run, i);
-        let offset = rows.grid.offset(run, 0, i);
-        *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
-        if keep {
-            *kept = rows.grid.offset(run, *array, i);
-        }
-        if F::CROSS && rows.cross.target.is_some() {
-            *target = rows.grid.offset(run, TARGET, i);
-        }
-    }
-    let classes = rows.classes;
-    let (fours, _) = each.as_chunks::<4>();
-    let mut max = s.vectors(s.splat(0.0));
-    for (rows, max) in fours.iter().zip(max.as_mut().chunks_mut(4)) {
-        max.copy_from_slice(&max_of_four(s, rows));
-    }
-    let max = s.reduce_each(
-        &max,
-        #[inline(always)]
-        |a, b| s.max(a, b),
-    );
-    let (reference, label) = (s.to_lanes(finite(s, max)), s.to_lanes(as_floats(s, s, labels, 0)));
-    let [mut sums, mut below, mut cross, mut mass] = [s.vectors(s.splat(0.0)); 4];
-    for (q, four) in fours.iter().enumerate().take(S::N.div_ceil(4)) {
-        let reference = splat_four(s, &reference, 4 * q);
-        let keep = always(
-            #[inline(always)]
-            |at: usize, e: [S::F; 4]| {
-                if keep {
-                    for (&row, e) in kept_at.iter().skip(4 * q).zip(e) {
-                        let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
-                        s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
-                    }
-                }
-            },
-        );
-        if F::ONCE {
-            let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
-            set_four(&mut sums, q, others_of_four(s, four, label, reference, keep));
-            continue;
-        }
-        let (tally, weighted) = match rows.cross.same() {
-            _ if !F::CROSS => tally_of_four(s, four, reference, keep, NoTerms),
-            Some(q) => tally_of_four(s, four, reference, keep, Same(q)),
-            None => {
-                tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets_at.get(4 * q..).unwrap_or(&[])))
-            }
-        };
-        set_four(&mut sums, q, tally.joined::<S>(Four(s)));
-        set_four(&mut below, q, Four(s).to_float(tally.below));
-        if F::CROSS {
-            set_four(&mut cross, q, weighted[0]);
-            set_four(&mut mass, q, weighted[1]);
-        }
-    }
-    let sum = sum_each(s, &sums);
-    if F::ONCE {
-        return others::finish::<S, F>(
-            s,
-            (max, sum),
-            #[inline(always)]
-            || rows.pick(s, x, run, i, labels),
-        );
-    }
-    let mut state = State::new(s);
-    state.enter(s, 0, max, &NoTerms);
-    state.leave(s, sum, ties(s, rows.classes, sum_each(s, &below)));
-    if !F::CROSS {
-        return state.finish(s, rows.classes, &NoTerms);
-    }
-    state.take_block(s, 0, [sum_each(s, &cross), sum_each(s, &mass)]);
-    let partition = match rows.cross.same() {
-        Some(q) => state.finish(s, rows.classes, &Same(q)),
-        None => state.finish(s, rows.classes, &rows.cross.in_row(s, 0)),
-    };
-    Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
-}
-
-/// Sets four of the vectors, the group `q` of them.
-#[inline(always)]
-fn set_four<F: Copy>(vectors: &mut impl AsMut<[F]>, q: usize, four: [F; 4]) {
-    for (vector, x) in vectors.as_mut().iter_mut().skip(4 * q).zip(four) {
-        *vector = x;
-    }
-}
-
-/// The sum of each vector's lanes.
-#[inline(always)]
-fn sum_each<S: Simd>(s: S, vectors: &S::Vectors) -> S::F {
-    s.reduce_each(
-        vectors,
-        #[inline(always)]
-        |a, b| s.add(a, b),
-    )
-}
-
-/// The lanes from `first` on, each in all lanes of a vector.
-#[inline(always)]
-fn splat_four<S: Simd>(s: S, lanes: &S::Lanes, first: usize) -> [S::F; 4] {
-    Four(s).gather(
-        #[inline(always)]
-        |k| s.splat(lanes.as_ref().get(first + k).copied().unwrap_or(0.0)),
-    )
-}
-
-/// The vectors of each row joined by their maximum; a NaN may be lost.
-#[inline(always)]
-fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
-    let four = Four(s);
-    let mut max = four.splat(f32::NEG_INFINITY);
-    each_vector(
-        s,
-        rows,
-        0,
-        #[inline(always)]
-        |_, x| max = four.max(max, x),
-    );
-    max
-}
-
-/// The sums of four rows without the classes `label`, relative to their maxima. `keep` gets the exponentials from a class on.
-#[inline(always)]
-fn others_of_four<S: Simd>(
-    s: S,
-    rows: &[&[f32]; 4],
-    label: Option<[S::F; 4]>,
-    reference: [S::F; 4],
-    mut keep: impl FnMut(usize, [S::F; 4]),
-) -> [S::F; 4] {
-    let four = Four(s);
-    let mut sums = [four.splat(0.0); 4];
-    let mut class = s.load_part(&LANE_NUMBERS, 0.0);
-    each_vector(
-        s,
-        rows,
-        S::N,
-        #[inline(always)]
-        |at, x| {
-            let (p, t) = math::exp_term(four, four.sub(x, reference));
-            let target = match label {
-                Some(label) => Some(four.eq(label, [class; 4])),
-                None => None,
-            };
-            class = s.add(class, s.splat(small_count(S::N)));
-            let scale = math::scale(four, t);
-            keep(at, four.mul(p, scale));
-            let scale = scale_but(four, target, scale);
-            let sum = &mut sums[group::<S>(at / S::N)];
-            *sum = four.mul_add(p, scale, *sum);
-        },
-    );
-    join_groups::<S, _>(
-        sums,
-        #[inline(always)]
-        |a, b| four.add(a, b),
-    )
-}
-
-/// The scale of a term in a row whose reference is the maximum, 0 for targets: nothing is above the reference, so that 0 times
-/// the exponential is 0.
-#[inline(always)]
-fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
-    // −0 changes no sum either. For +0 the mask would be inverted first.
-    match target {
-        Some(target) => o.select(target, o.splat(-0.0), scale),
-        None => scale,
-    }
-}
-
-/// The sums of four rows without their leaders, and those of the terms: all that there are of a block. `keep` gets the
-/// exponentials from a class on.
-#[inline(always)]
-fn tally_of_four<S: Simd, const T: usize>(
-    s: S,
-    rows: &[&[f32]; 4],
-    reference: [S::F; 4],
-    mut keep: impl FnMut(usize, [S::F; 4]),
-    mut terms: impl Terms<Four<S>, T>,
-) -> (Tally<Four<S>>, [[S::F; 4]; 2]) {
-    let four = Four(s);
-    let mut tally = Tally::new(four);
-    let mut weighted = [[four.splat(0.0); T]; 4];
-    each_vector(
-        s,
-        rows,
-        S::N,
-        #[inline(always)]
-        |at, x| {
-            let d = four.sub(x, reference);
-            let term = tally.take(s, four, at / S::N, d);
-            keep(at, term.whole);
-            if T > 0 {
-                let weighted = &mut weighted[group::<S>(at / S::N)];
-                let added = terms.add(four, at, d, *weighted);
-                // Behind the end of the rows lies −∞.
-                let used = S::N.min(rows[0].len().saturating_sub(at));
-                for (sum, added) in weighted.iter_mut().zip(added) {
-                    for (sum, added) in sum.iter_mut().zip(added) {
-                        *sum = first_lanes(s, added, used, *sum);
-                    }
-                }
-            }
-        },
-    );
-    let joined = join_groups::<S, _>(
-        weighted,
-        #[inline(always)]
-        |a, b| add_sums(four, a, b),
-    );
-    let mut sums = [four.splat(0.0); 2];
-    for (sum, joined) in sums.iter_mut().zip(joined) {
-        *sum = joined;
-    }
-    (tally, sums)
-}
-
 /// Of lanes whose bits are all in range such bits in all of them, else others.
 #[inline(always)]
 fn join_bits<S: Simd>(s: S, joined: S::I) -> S::I {
@@ -683,59 +446,28 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
     }
 }
 
-/// Hands out the vectors of four rows of the same length side by side, with the number of their first class; behind the end −∞.
-/// The same places of the rows that come `ahead` after are on their way meanwhile.
-#[inline(always)]
-fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl FnMut(usize, [S::F; 4])) {
-    let [a, b, c, d] = *rows;
-    let [a, b, c, d] = [a.chunks_exact(S::N), b.chunks_exact(S::N), c.chunks_exact(S::N), d.chunks_exact(S::N)];
-    let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
-    let mut at = 0;
-    for (((a, b), c), d) in a.zip(b).zip(c).zip(d) {
-        for row in [a, b, c, d] {
-            if ahead > 0 {
-                s.prefetch(row, ahead * rows[0].len());
-            }
-        }
-        take(at, load_each(s, [a, b, c, d]));
-        at += S::N;
-    }
-    if !rest[0].is_empty() {
-        take(at, load_each(s, rest));
-    }
-}
-
-/// The first vector of each row.
-#[inline(always)]
-fn load_each<S: Simd>(s: S, rows: [&[f32]; 4]) -> [S::F; 4] {
-    Four(s).gather(
-        #[inline(always)]
-        |k| s.load_part(rows[k % 4], f32::NEG_INFINITY),
-    )
-}
-
 /// Where the vector `k` of a row goes, of those that make up the sixteen lanes.
 #[inline(always)]
-fn group<S: Simd>(k: usize) -> usize {
+pub(crate) fn group<S: Simd>(k: usize) -> usize {
     k % (LANES / S::N) % 4
 }
 
 /// The sums of exponentials over a tile of a group of rows, in the lanes of its classes.
-struct Tally<G: Ops> {
+pub(crate) struct Tally<G: Ops> {
     sums: [G::F; 4],
     /// How many are below the reference, negative.
-    below: G::I,
+    pub(crate) below: G::I,
 }
 
 impl<G: Ops> Tally<G> {
     #[inline(always)]
-    fn new(g: G) -> Self {
+    pub(crate) fn new(g: G) -> Self {
         Self { sums: [g.splat(0.0); 4], below: g.int(0) }
     }
 
     /// Takes in the vector `k` of each row, by its distance from the reference.
     #[inline(always)]
-    fn take<S: Simd>(&mut self, _: S, g: G, k: usize, d: G::F) -> Term<G> {
+    pub(crate) fn take<S: Simd>(&mut self, _: S, g: G, k: usize, d: G::F) -> Term<G> {
         let term = Term::new(g, d);
         let sum = &mut self.sums[group::<S>(k)];
         *sum = term.add_to(g, *sum);
@@ -745,7 +477,7 @@ impl<G: Ops> Tally<G> {
 
     /// The vectors of each row joined.
     #[inline(always)]
-    fn joined<S: Simd>(&self, g: G) -> G::F {
+    pub(crate) fn joined<S: Simd>(&self, g: G) -> G::F {
         join_groups::<S, _>(
             self.sums,
             #[inline(always)]
@@ -756,7 +488,7 @@ impl<G: Ops> Tally<G> {
 
 /// How many of `len` classes are equal to the reference, from minus the number of the lanes that are below.
 #[inline(always)]
-fn ties<S: Simd>(s: S, len: usize, below: S::F) -> S::F {
+pub(crate) fn ties<S: Simd>(s: S, len: usize, below: S::F) -> S::F {
     // The lanes behind the end held −∞, which is below the reference.
     s.add(s.splat(small_count(len.next_multiple_of(S::N))), below)
 }

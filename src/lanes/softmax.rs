@@ -4,9 +4,10 @@ use core::marker::PhantomData;
 
 use super::{
     grid::{FlatArray, Grid, Run, first_lanes},
+    layout::{Layout, RowKernel, Rows, run_way},
     map::{Coefficients, Memory, RowMap, Unmapped},
     math,
-    partition::{ByLeader, Form, Layout, Partition, RowKernel, Rows, Whole, run_rows},
+    partition::{ByLeader, Form, Partition, Whole},
     rows::load_four,
     sum::in_lanes,
 };
@@ -28,9 +29,9 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) {
         if self.log {
-            Write::<LogSoftmax>::new(self).run_rows(s);
+            Write::<LogSoftmax>::new(self).run_in_way(s);
         } else {
-            Write::<Plain>::new(self).run_rows(s);
+            Write::<Plain>::new(self).run_in_way(s);
         }
     }
 }
@@ -47,8 +48,8 @@ impl<'a, 'k, M> Write<'a, 'k, M> {
 
 impl<M: OfPartition> Write<'_, '_, M> {
     #[inline(always)]
-    fn run_rows<S: Simd>(&mut self, s: S) {
-        run_rows(s, self.0.rows.way::<S, M, M::Form>(), self);
+    fn run_in_way<S: Simd>(&mut self, s: S) {
+        run_way(s, self.0.rows.way::<S, M, M::Form>(), self);
     }
 }
 
@@ -241,7 +242,7 @@ impl Kernel for LogSumExp<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> f32 {
-        run_rows(s, self.rows.way::<S, Unmapped, ByLeader>(), self)
+        run_way(s, self.rows.way::<S, Unmapped, ByLeader>(), self)
     }
 }
 

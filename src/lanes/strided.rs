@@ -1,11 +1,13 @@
 //! Rows of any layout: packed, then taken as what they are then.
 
 use super::{
+    cross::NoTerms,
     direct::Direct,
     grid::{Run, gather},
+    layout::{Layout, Rows, SHORT},
     map::{Memory, RowMap},
     others::{self, Others, Sum},
-    partition::{Form, Layout, NoTerms, Partition, Rows, SHORT, State, TILE, finite},
+    partition::{Form, Partition, State, TILE, finite},
     rows::{each_row, each_target, max_of, row_tile, sum_without},
 };
 use crate::simd::{LANES, Scratch, Simd};

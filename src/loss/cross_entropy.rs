@@ -13,9 +13,10 @@ use crate::{
     Backend, Error, Total, View, ViewMut,
     lanes::{
         classes::{ClassKernel, CrossEntropy},
+        cross::{Cross, Probabilities},
         gradient::Upstream,
         labels::ClassTargets,
-        partition::{Cross, Probabilities, Rows},
+        layout::Rows,
         pass::{BACKWARD, FORWARD, Forward, Pass},
         probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
     },

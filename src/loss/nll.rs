@@ -14,9 +14,10 @@ use crate::{
     error::Argument,
     lanes::{
         classes::{ClassKernel, NegativeLogLikelihood},
+        cross::Cross,
         gradient::Upstream,
         labels::ClassTargets,
-        partition::{Cross, Rows},
+        layout::Rows,
         pass::{BACKWARD, FORWARD, Forward, Pass},
     },
     simd::Compiled,

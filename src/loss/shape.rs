@@ -6,10 +6,11 @@ use crate::{
     error::Argument,
     lanes::{
         classes::OUT,
+        cross::{Cross, TARGET},
         gradient::Upstream,
         grid::Axes,
+        layout::Rows,
         map::Memory,
-        partition::{Cross, Rows, TARGET},
         pass::{BACKWARD, Backward, GRADIENT, UPSTREAM},
     },
     view::Layout,

@@ -1,6 +1,6 @@
 //! Instructions: what a vector is, and how the CPU that runs it is found.
 //!
-//! This is the only module with `unsafe` code. A *token* ([`Scalar`], [`Wide`], and on x86 `Avx2` and `Avx512`) is a
+//! This is the only module with `unsafe` code. A *token* (`Scalar`, `Wide`, and on x86 `Avx2` and `Avx512`) is a
 //! value that exists only where its instructions do, so that every operation on it is safe. The algorithms in
 //! [`crate::lanes`] are written once over [`Simd`] and never name an instruction set.
 //!
@@ -294,7 +294,7 @@ pub(crate) trait Simd: Ops {
     }
     /// The sum of the `N` lanes, as the last `log2 N` levels of the tree in the module's documentation.
     fn reduce_add(self, a: Self::F) -> f32;
-    /// The maximum of the `N` lanes, in the same tree, each step as [`Simd::max`].
+    /// The maximum of the `N` lanes, in the same tree, each step as [`Ops::max`].
     fn reduce_max(self, a: Self::F) -> f32;
 
     /// `N` times the same vector.

@@ -8,8 +8,8 @@ use crate::{
     lanes::{
         classes::{ClassKernel, OUT},
         grid::Axis,
+        layout::Rows,
         map::Memory,
-        partition::Rows,
         pass::{BACKWARD, Backward, GRADIENT},
         probabilities::{ProbabilityCrossEntropy, ProbabilityGradient},
         softmax::{self, Softmax},

@@ -1,0 +1,347 @@
+//! Short rows of contiguous classes, each a single tile, four side by side: of so few classes most of the time of one would be spent
+//! waiting for the joins of its lanes, which are done for all `N` rows at once.
+
+use super::{
+    cross::{NoTerms, Same, TARGET, Terms, add_sums},
+    gradient::as_floats,
+    grid::{LANE_NUMBERS, Run, first_lanes},
+    layout::Rows,
+    map::{Memory, RowMap},
+    math, others,
+    partition::{Form, Partition, State, always, finite, small_count},
+    rows::{Tally, group, keeps, ties},
+    sum::join_groups,
+};
+use crate::simd::{Four, Group, LANES, Ops, Simd};
+
+/// The partitions of the rows `i .. i + N`.
+#[inline(always)]
+pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    memory: &mut Memory<'_>,
+    run: &mut Run<K>,
+    i: usize,
+    labels: &[usize],
+) -> Partition<S::F> {
+    let keep = keeps::<M, K>(rows, memory);
+    let Memory { input, data, array, .. } = memory;
+    let (x, kept): (&[f32], &mut [f32]) = match input {
+        Some(x) if keep => (x, data),
+        Some(x) => (x, &mut []),
+        None => (data, &mut []),
+    };
+    let places = Places::find::<S, F, K>(rows, x, if keep { Some(*array) } else { None }, run, i);
+    let max = max_of_each(s, &places);
+    let sums = sum_each_row::<S, F, K>(s, rows, &places, max, labels, keep, kept);
+    if F::ONCE {
+        return others::finish::<S, F>(
+            s,
+            (max, sums.exponentials),
+            #[inline(always)]
+            || rows.pick(s, x, run, i, labels),
+        );
+    }
+    let mut state = State::new(s);
+    state.enter(s, 0, max, &NoTerms);
+    state.leave(s, sums.exponentials, ties(s, rows.classes, sums.below));
+    if !F::CROSS {
+        return state.finish(s, rows.classes, &NoTerms);
+    }
+    state.take_block(s, 0, [sums.cross, sums.mass]);
+    let partition = match rows.cross.same() {
+        Some(q) => state.finish(s, rows.classes, &Same(q)),
+        None => state.finish(s, rows.classes, &rows.cross.in_row(s, 0)),
+    };
+    Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+}
+
+/// The logits of each row, and where its part of an output and its targets start.
+struct Places<'x> {
+    logits: [&'x [f32]; LANES],
+    kept: [usize; LANES],
+    targets: [usize; LANES],
+}
+
+impl<'x> Places<'x> {
+    /// Of the rows `i .. i + N`, whose exponentials go to the array `kept`, if anywhere.
+    #[inline(always)]
+    fn find<S: Simd, F: Form, const K: usize>(
+        rows: &Rows<'_, K>,
+        x: &'x [f32],
+        kept: Option<usize>,
+        run: &mut Run<K>,
+        i: usize,
+    ) -> Self {
+        let mut places = Self { logits: [&[]; LANES], kept: [0; LANES], targets: [0; LANES] };
+        let Self { logits, kept: kept_at, targets } = &mut places;
+        for (l, ((row, kept_at), target)) in logits.iter_mut().zip(kept_at).zip(targets).enumerate().take(S::N) {
+            let i = i.wrapping_add(l);
+            rows.grid.seek(run, i);
+            let offset = rows.grid.offset(run, 0, i);
+            *row = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
+            if let Some(kept) = kept {
+                *kept_at = rows.grid.offset(run, kept, i);
+            }
+            if F::CROSS && rows.cross.target.is_some() {
+                *target = rows.grid.offset(run, TARGET, i);
+            }
+        }
+        places
+    }
+
+    /// Four rows after the other.
+    #[inline(always)]
+    fn fours(&self) -> &[[&'x [f32]; 4]] {
+        self.logits.as_chunks().0
+    }
+}
+
+/// The largest logit of each row, in its lane; a NaN may be lost.
+#[inline(always)]
+fn max_of_each<S: Simd>(s: S, places: &Places<'_>) -> S::F {
+    let mut max = s.vectors(s.splat(0.0));
+    for (rows, max) in places.fours().iter().zip(max.as_mut().chunks_mut(4)) {
+        max.copy_from_slice(&max_of_four(s, rows));
+    }
+    s.reduce_each(
+        &max,
+        #[inline(always)]
+        |a, b| s.max(a, b),
+    )
+}
+
+/// What is summed over the classes of each row, in its lane.
+struct Sums<F> {
+    /// The exponentials relative to the maximum, without the target's, or without the leaders'.
+    exponentials: F,
+    /// How many classes are below the maximum, negative.
+    below: F,
+    /// The weighted sums of [`Terms`].
+    cross: F,
+    mass: F,
+}
+
+/// The sums of all rows, relative to their maxima. To `keep` the exponentials, they go to `kept`.
+#[inline(always)]
+fn sum_each_row<S: Simd, F: Form, const K: usize>(
+    s: S,
+    rows: &Rows<'_, K>,
+    places: &Places<'_>,
+    max: S::F,
+    labels: &[usize],
+    keep: bool,
+    kept: &mut [f32],
+) -> Sums<S::F> {
+    let classes = rows.classes;
+    let (reference, label) = (s.to_lanes(finite(s, max)), s.to_lanes(as_floats(s, s, labels, 0)));
+    let [mut sums, mut below, mut cross, mut mass] = [s.vectors(s.splat(0.0)); 4];
+    for (q, four) in places.fours().iter().enumerate().take(S::N.div_ceil(4)) {
+        let reference = splat_four(s, &reference, 4 * q);
+        let keep = always(
+            #[inline(always)]
+            |at: usize, e: [S::F; 4]| {
+                if keep {
+                    for (&row, e) in places.kept.iter().skip(4 * q).zip(e) {
+                        let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
+                        s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
+                    }
+                }
+            },
+        );
+        if F::ONCE {
+            let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
+            set_four(&mut sums, q, others_of_four(s, four, label, reference, keep));
+            continue;
+        }
+        let (tally, weighted) = match rows.cross.same() {
+            _ if !F::CROSS => tally_of_four(s, four, reference, keep, NoTerms),
+            Some(q) => tally_of_four(s, four, reference, keep, Same(q)),
+            None => {
+                let targets = places.targets.get(4 * q..).unwrap_or(&[]);
+                tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets))
+            }
+        };
+        set_four(&mut sums, q, tally.joined::<S>(Four(s)));
+        set_four(&mut below, q, Four(s).to_float(tally.below));
+        if F::CROSS {
+            set_four(&mut cross, q, weighted[0]);
+            set_four(&mut mass, q, weighted[1]);
+        }
+    }
+    Sums {
+        exponentials: sum_each(s, &sums),
+        below: sum_each(s, &below),
+        cross: sum_each(s, &cross),
+        mass: sum_each(s, &mass),
+    }
+}
+
+/// Sets four of the vectors, the group `q` of them.
+#[inline(always)]
+fn set_four<F: Copy>(vectors: &mut impl AsMut<[F]>, q: usize, four: [F; 4]) {
+    for (vector, x) in vectors.as_mut().iter_mut().skip(4 * q).zip(four) {
+        *vector = x;
+    }
+}
+
+/// The sum of each vector's lanes.
+#[inline(always)]
+fn sum_each<S: Simd>(s: S, vectors: &S::Vectors) -> S::F {
+    s.reduce_each(
+        vectors,
+        #[inline(always)]
+        |a, b| s.add(a, b),
+    )
+}
+
+/// The lanes from `first` on, each in all lanes of a vector.
+#[inline(always)]
+fn splat_four<S: Simd>(s: S, lanes: &S::Lanes, first: usize) -> [S::F; 4] {
+    Four(s).gather(
+        #[inline(always)]
+        |k| s.splat(lanes.as_ref().get(first + k).copied().unwrap_or(0.0)),
+    )
+}
+
+/// The vectors of each row joined by their maximum; a NaN may be lost.
+#[inline(always)]
+fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
+    let four = Four(s);
+    let mut max = four.splat(f32::NEG_INFINITY);
+    each_vector(
+        s,
+        rows,
+        0,
+        #[inline(always)]
+        |_, x| max = four.max(max, x),
+    );
+    max
+}
+
+/// The sums of four rows without the classes `label`, relative to their maxima. `keep` gets the exponentials from a class on.
+#[inline(always)]
+fn others_of_four<S: Simd>(
+    s: S,
+    rows: &[&[f32]; 4],
+    label: Option<[S::F; 4]>,
+    reference: [S::F; 4],
+    mut keep: impl FnMut(usize, [S::F; 4]),
+) -> [S::F; 4] {
+    let four = Four(s);
+    let mut sums = [four.splat(0.0); 4];
+    let mut class = s.load_part(&LANE_NUMBERS, 0.0);
+    each_vector(
+        s,
+        rows,
+        S::N,
+        #[inline(always)]
+        |at, x| {
+            let (p, t) = math::exp_term(four, four.sub(x, reference));
+            let target = match label {
+                Some(label) => Some(four.eq(label, [class; 4])),
+                None => None,
+            };
+            class = s.add(class, s.splat(small_count(S::N)));
+            let scale = math::scale(four, t);
+            keep(at, four.mul(p, scale));
+            let scale = scale_but(four, target, scale);
+            let sum = &mut sums[group::<S>(at / S::N)];
+            *sum = four.mul_add(p, scale, *sum);
+        },
+    );
+    join_groups::<S, _>(
+        sums,
+        #[inline(always)]
+        |a, b| four.add(a, b),
+    )
+}
+
+/// The scale of a term in a row whose reference is the maximum, 0 for targets: nothing is above the reference, so that 0 times
+/// the exponential is 0.
+#[inline(always)]
+fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
+    // −0 changes no sum either. For +0 the mask would be inverted first.
+    match target {
+        Some(target) => o.select(target, o.splat(-0.0), scale),
+        None => scale,
+    }
+}
+
+/// The sums of four rows without their leaders, and those of the terms: all that there are of a block. `keep` gets the
+/// exponentials from a class on.
+#[inline(always)]
+fn tally_of_four<S: Simd, const T: usize>(
+    s: S,
+    rows: &[&[f32]; 4],
+    reference: [S::F; 4],
+    mut keep: impl FnMut(usize, [S::F; 4]),
+    mut terms: impl Terms<Four<S>, T>,
+) -> (Tally<Four<S>>, [[S::F; 4]; 2]) {
+    let four = Four(s);
+    let mut tally = Tally::new(four);
+    let mut weighted = [[four.splat(0.0); T]; 4];
+    each_vector(
+        s,
+        rows,
+        S::N,
+        #[inline(always)]
+        |at, x| {
+            let d = four.sub(x, reference);
+            let term = tally.take(s, four, at / S::N, d);
+            keep(at, term.whole);
+            if T > 0 {
+                let weighted = &mut weighted[group::<S>(at / S::N)];
+                let added = terms.add(four, at, d, *weighted);
+                // Behind the end of the rows lies −∞.
+                let used = S::N.min(rows[0].len().saturating_sub(at));
+                for (sum, added) in weighted.iter_mut().zip(added) {
+                    for (sum, added) in sum.iter_mut().zip(added) {
+                        *sum = first_lanes(s, added, used, *sum);
+                    }
+                }
+            }
+        },
+    );
+    let joined = join_groups::<S, _>(
+        weighted,
+        #[inline(always)]
+        |a, b| add_sums(four, a, b),
+    );
+    let mut sums = [four.splat(0.0); 2];
+    for (sum, joined) in sums.iter_mut().zip(joined) {
+        *sum = joined;
+    }
+    (tally, sums)
+}
+
+/// Hands out the vectors of four rows of the same length side by side, with the number of their first class; behind the end −∞.
+/// The same places of the rows that come `ahead` after are on their way meanwhile.
+#[inline(always)]
+fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl FnMut(usize, [S::F; 4])) {
+    let [a, b, c, d] = *rows;
+    let [a, b, c, d] = [a.chunks_exact(S::N), b.chunks_exact(S::N), c.chunks_exact(S::N), d.chunks_exact(S::N)];
+    let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
+    let mut at = 0;
+    for (((a, b), c), d) in a.zip(b).zip(c).zip(d) {
+        for row in [a, b, c, d] {
+            if ahead > 0 {
+                s.prefetch(row, ahead * rows[0].len());
+            }
+        }
+        take(at, load_each(s, [a, b, c, d]));
+        at += S::N;
+    }
+    if !rest[0].is_empty() {
+        take(at, load_each(s, rest));
+    }
+}
+
+/// The first vector of each row.
+#[inline(always)]
+fn load_each<S: Simd>(s: S, rows: [&[f32]; 4]) -> [S::F; 4] {
+    Four(s).gather(
+        #[inline(always)]
+        |k| s.load_part(rows[k % 4], f32::NEG_INFINITY),
+    )
+}
