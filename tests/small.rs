@@ -15,7 +15,7 @@ use common::{
     random::Random,
     reference::Reference,
 };
-use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, NllLoss};
+use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, NllLoss, View, ViewMut};
 
 /// So many classes in rows and in planes, and so many rows of two and pixels of three classes: fewer than a vector has, as
 /// many, and some left over.
@@ -208,6 +208,44 @@ fn kernels() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Outputs whose rows lie otherwise in memory than those of the logits: with something before them and in between, which stays.
+#[test]
+fn outputs_in_other_places() {
+    const ROWS: usize = if cfg!(miri) { 9 } else { 37 };
+    const FIRST: usize = 3;
+    const GAP: usize = 5;
+    const GUARD: f32 = 7.0;
+    let mut random = Random::new(45);
+    for classes in [5, 65, 2, 20, 100, 300, 1030].into_iter().take(if cfg!(miri) { 2 } else { usize::MAX }) {
+        let x = random.uniforms(ROWS * classes, -5.0, 5.0);
+        let x = View::new(&x, [ROWS, classes]).expect("valid");
+        let labels: Vec<usize> = (0..ROWS).map(|row| row * 7 % classes).collect();
+        let labels = View::new(&labels, [ROWS]).expect("valid");
+        let check = |what: &str, call: &dyn Fn(ViewMut<'_, f32, 2>)| {
+            let (mut near, mut far) = (vec![0.0; ROWS * classes], vec![GUARD; FIRST + ROWS * (classes + GAP)]);
+            call(ViewMut::new(&mut near, [ROWS, classes]).expect("valid"));
+            let strides = [(classes + GAP).cast_signed(), 1];
+            call(ViewMut::strided(&mut far, FIRST, [ROWS, classes], strides).expect("valid"));
+            assert_eq!(far[..FIRST], [GUARD; FIRST]);
+            for (near, far) in near.chunks(classes).zip(far[FIRST..].chunks(classes + GAP)) {
+                check::same_bits(&far[..classes], near, || format!("{what}, {classes} classes"));
+                assert_eq!(far[classes..], [GUARD; GAP], "{what}, {classes} classes");
+            }
+        };
+        for backend in backends::all() {
+            for smoothing in [0.0, 0.1] {
+                let loss = CrossEntropyLoss::new().label_smoothing(smoothing).on(backend);
+                check(&format!("gradient on {backend}"), &|out| {
+                    loss.mean_with_grad(x, labels, out).expect("valid");
+                });
+            }
+            let kernels = losslanes::kernels::on(backend);
+            check(&format!("softmax on {backend}"), &|out| kernels.softmax(x, 1, out).expect("valid"));
+            check(&format!("log_softmax on {backend}"), &|out| kernels.log_softmax(x, 1, out).expect("valid"));
         }
     }
 }
