@@ -150,6 +150,7 @@ impl ClassTargets<'_> {
         let (mut kept, mut sum) = (0, Compensated::default());
         for i in (0..rows.grid.len).step_by(STEP) {
             let labels = labels.get_mut(..STEP.min(rows.grid.len - i)).unwrap_or(&mut []);
+            // Outside of the kernels, where no token but this one is at hand.
             let Some(ignored) = self.read(SCALAR, &rows, &mut run, i, labels) else {
                 return Err(self.first_error(&rows, i));
             };
