@@ -25,16 +25,22 @@ fn widest() -> impl Iterator<Item = Backend> {
     backends::by_arithmetic().filter_map(|backends| backends.last().copied())
 }
 
-/// Compares all reductions and gradients, in every layout, with those of one thread.
+/// Compares all reductions and gradients with those of one thread: contiguous arrays with every pool, each other layout with one
+/// of them.
 #[track_caller]
 fn assert_same_bits(pools: &[ThreadPool], case: &Case) {
     for backend in widest() {
         let want = case.run(&Setting::on(backend)).expect("a valid case");
-        for setting in layouts(backend.parallel()) {
-            for pool in pools {
-                let got = pool.install(|| case.run(&setting)).expect("a valid case");
-                got.assert_same_bits(&want, || format!("{case:?}, {setting:?} in {pool:?}"));
-            }
+        let same = |setting: &Setting, pool: &ThreadPool| {
+            let got = pool.install(|| case.run(setting)).expect("a valid case");
+            got.assert_same_bits(&want, || format!("{case:?}, {setting:?} in {pool:?}"));
+        };
+        let contiguous = Setting { reductions: false, ..Setting::on(backend.parallel()) };
+        for pool in pools {
+            same(&contiguous, pool);
+        }
+        for (setting, pool) in layouts(backend.parallel()).zip(pools.iter().cycle()) {
+            same(&setting, pool);
         }
     }
 }
