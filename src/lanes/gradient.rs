@@ -243,10 +243,11 @@ pub(crate) fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize], star
         |k| {
             let mut lanes = nothing;
             let labels = labels.get(k * S::N..).unwrap_or(&[]);
-            for (l, lane) in lanes.as_mut().iter_mut().enumerate() {
-                if let Some(&label) = labels.get(l) {
-                    *lane = label.wrapping_sub(start) as f32;
-                }
+            let convert = |(lane, &label): (&mut f32, &usize)| *lane = label.wrapping_sub(start) as f32;
+            match labels.get(..S::N) {
+                // All at once. Of a number that it does not know, the compiler makes a condition for each lane.
+                Some(labels) => lanes.as_mut().iter_mut().zip(labels).for_each(convert),
+                None => lanes.as_mut().iter_mut().zip(labels).for_each(convert),
             }
             s.from_lanes(lanes)
         },

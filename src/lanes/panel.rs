@@ -9,7 +9,7 @@ use super::{
     map::{Coefficients, RowMap},
     math,
     others::{self, Others, Sum},
-    partition::{Form, NOTHING, Partition, Source, State, finite, join_lanes, lane_sums, small_count, tile},
+    partition::{Form, NOTHING, Partition, Source, State, finite, join_lanes, lane_sums, pair, small_count, tile},
     sum::tree,
 };
 use crate::simd::{Group, LANES, Ops, Scratch, Simd};
@@ -180,7 +180,11 @@ fn packed_partition<O: Ops, const T: usize>(
     mut terms: impl Terms<O, T>,
 ) -> Partition<O::F> {
     let mut state = State::new(o);
-    tile(o, &mut state, 0, classes, rows, &mut terms);
+    if classes == 2 {
+        pair(o, &mut state, rows, &mut terms);
+    } else {
+        tile(o, &mut state, 0, classes, rows, &mut terms);
+    }
     state.finish(o, classes, &terms)
 }
 

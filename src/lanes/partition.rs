@@ -265,6 +265,35 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     state.leave(o, sum, o.to_float(ties));
 }
 
+/// [`tile`] of two classes and no others. Of their exponentials one is 1, so that one exponential serves both.
+#[inline(always)]
+pub(crate) fn pair<O: Ops, const T: usize>(
+    o: O,
+    state: &mut State<O::F>,
+    rows: &mut impl Source<O>,
+    terms: &mut impl Terms<O, T>,
+) {
+    let (zero, whole) = (o.splat(0.0), o.splat(1.0 / math::TERM_UNIT));
+    let logits = [rows.load(0), rows.load(1)];
+    let reference = state.enter(o, 0, o.max(logits[0], logits[1]), terms);
+    let distances = [o.sub(logits[0], reference), o.sub(logits[1], reference)];
+    // One of the distances is 0, or one is NaN, or both are −∞.
+    let e = math::exponential(o, o.add(distances[0], distances[1]));
+    let mut weighted = [zero; T];
+    let mut nothing = o.int(-1);
+    for (class, (x, d)) in logits.into_iter().zip(distances).enumerate() {
+        rows.see(class, x);
+        rows.keep(class, o.select(o.eq(d, zero), whole, e));
+        nothing = o.int_and(nothing, o.shr::<31>(o.bits(d)));
+        weighted = add_sums(o, weighted, terms.add(o, class, d, [o.splat(NOTHING); T]));
+    }
+    if T > 0 {
+        state.take_block(o, 0, weighted);
+    }
+    // Two that are equal are the other's 1 and the reference, too. Of two times −∞ none is equal to the reference.
+    state.leave(o, e, o.to_float(o.int_add(o.int(1), nothing)));
+}
+
 /// Sums for each lane of a tile or a block. To float hardware with one lane a number of lanes that is known is worth more.
 #[inline(always)]
 pub(crate) fn lane_sums<O: Ops, T: Copy>(nothing: T) -> PerLane<T> {

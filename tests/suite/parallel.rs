@@ -25,22 +25,22 @@ fn widest() -> impl Iterator<Item = Backend> {
     backends::by_arithmetic().filter_map(|backends| backends.last().copied())
 }
 
-/// Compares all reductions and gradients with those of one thread: contiguous arrays with every pool, each other layout with one
-/// of them.
+/// With the first layout, which is contiguous, every pool; with each other one of them, by turns.
+fn of_layout(pools: &[ThreadPool], number: usize) -> &[ThreadPool] {
+    let turn = number % pools.len();
+    if number == 0 { pools } else { &pools[turn..=turn] }
+}
+
+/// Compares all reductions and gradients, in every layout, with those of one thread.
 #[track_caller]
 fn assert_same_bits(pools: &[ThreadPool], case: &Case) {
     for backend in widest() {
         let want = case.run(&Setting::on(backend)).expect("a valid case");
-        let same = |setting: &Setting, pool: &ThreadPool| {
-            let got = pool.install(|| case.run(setting)).expect("a valid case");
-            got.assert_same_bits(&want, || format!("{case:?}, {setting:?} in {pool:?}"));
-        };
-        let contiguous = Setting { reductions: false, ..Setting::on(backend.parallel()) };
-        for pool in pools {
-            same(&contiguous, pool);
-        }
-        for (setting, pool) in layouts(backend.parallel()).zip(pools.iter().cycle()) {
-            same(&setting, pool);
+        for (number, setting) in layouts(backend.parallel()).enumerate() {
+            for pool in of_layout(pools, number) {
+                let got = pool.install(|| case.run(&setting)).expect("a valid case");
+                got.assert_same_bits(&want, || format!("{case:?}, {setting:?} in {pool:?}"));
+            }
         }
     }
 }
@@ -117,9 +117,11 @@ fn derivatives() {
         };
         for backend in widest() {
             let want = run(backend, CONTIGUOUS);
-            for (pool, at) in pools.iter().flat_map(|pool| PLACEMENTS.map(|at| (pool, at))) {
-                let got = pool.install(|| run(backend.parallel(), at));
-                check::same_bits(&got, &want, || format!("{shape:?} on {backend} at {at:?} in {pool:?}"));
+            for (number, at) in PLACEMENTS.into_iter().enumerate() {
+                for pool in of_layout(&pools, number) {
+                    let got = pool.install(|| run(backend.parallel(), at));
+                    check::same_bits(&got, &want, || format!("{shape:?} on {backend} at {at:?} in {pool:?}"));
+                }
             }
         }
     }
@@ -134,7 +136,7 @@ fn kernels() {
             let want = map.run(backend, &x, CONTIGUOUS, CONTIGUOUS);
             for (i, from) in PLACEMENTS.into_iter().enumerate() {
                 let to = PLACEMENTS[i * 4 % PLACEMENTS.len()];
-                for pool in &pools {
+                for pool in of_layout(&pools, i) {
                     let what = || format!("{map:?} on {backend} from {from:?} to {to:?} in {pool:?}: {x:?}");
                     let backend = backend.parallel();
                     check::same_bits(&pool.install(|| map.run(backend, &x, from, to)), &want, what);
