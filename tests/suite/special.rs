@@ -90,10 +90,15 @@ fn masked_classes() {
             logits[0] = 3.0;
             let got = rows(loss, &logits, classes, &[1])[0];
             assert!((got - std::f32::consts::LN_2).abs() < 1e-6, "{backend}: {got}");
-            // None.
+            // None, in a row alone and in rows that may share vectors.
+            for count in [1, 70] {
+                let (none, labels) = (vec![-INF; count * classes], vec![0; count]);
+                for smoothing in [0.0, 0.1, 1.0] {
+                    let got = rows(loss.label_smoothing(smoothing), &none, classes, &labels);
+                    assert!(got.iter().all(|x| x.is_nan()), "{backend}: {got:?}");
+                }
+            }
             let none = vec![-INF; classes];
-            assert!(rows(loss, &none, classes, &[0])[0].is_nan(), "{backend}");
-            assert!(rows(loss.label_smoothing(1.0), &none, classes, &[0])[0].is_nan(), "{backend}");
             for target in [0.0, 1.0] {
                 assert!(probabilities(loss, &none, &vec![target; classes]).is_nan(), "{backend}");
                 logits[0] = INF;
