@@ -137,6 +137,7 @@ impl<'p> Panel<'p> {
         }
         let partition = match rows.cross.same() {
             _ if !F::CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
+            same if rows.classes == 2 => pair(g, &mut source, Each { coefficient, same }),
             Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
             None => packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None }),
         };
@@ -180,11 +181,7 @@ fn packed_partition<O: Ops, const T: usize>(
     mut terms: impl Terms<O, T>,
 ) -> Partition<O::F> {
     let mut state = State::new(o);
-    if classes == 2 {
-        pair(o, &mut state, rows, &mut terms);
-    } else {
-        tile(o, &mut state, 0, classes, rows, &mut terms);
-    }
+    tile(o, &mut state, 0, classes, rows, &mut terms);
     state.finish(o, classes, &terms)
 }
 

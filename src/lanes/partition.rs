@@ -265,17 +265,17 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     state.leave(o, sum, o.to_float(ties));
 }
 
-/// [`tile`] of two classes and no others. Of their exponentials one is 1, so that one exponential serves both.
+/// The partition of rows of two classes. Of their exponentials one is 1, so that one exponential serves both.
 #[inline(always)]
 pub(crate) fn pair<O: Ops, const T: usize>(
     o: O,
-    state: &mut State<O::F>,
     rows: &mut impl Source<O>,
-    terms: &mut impl Terms<O, T>,
-) {
+    mut terms: impl Terms<O, T>,
+) -> Partition<O::F> {
     let (zero, whole) = (o.splat(0.0), o.splat(1.0 / math::TERM_UNIT));
+    let mut state = State::new(o);
     let logits = [rows.load(0), rows.load(1)];
-    let reference = state.enter(o, 0, o.max(logits[0], logits[1]), terms);
+    let reference = state.enter(o, 0, o.max(logits[0], logits[1]), &terms);
     let distances = [o.sub(logits[0], reference), o.sub(logits[1], reference)];
     // One of the distances is 0, or one is NaN, or both are −∞.
     let e = math::exponential(o, o.add(distances[0], distances[1]));
@@ -287,11 +287,10 @@ pub(crate) fn pair<O: Ops, const T: usize>(
         nothing = o.int_and(nothing, o.shr::<31>(o.bits(d)));
         weighted = add_sums(o, weighted, terms.add(o, class, d, [o.splat(NOTHING); T]));
     }
-    if T > 0 {
-        state.take_block(o, 0, weighted);
-    }
+    state.take_block(o, 0, weighted);
     // Two that are equal are the other's 1 and the reference, too. Of two times −∞ none is equal to the reference.
     state.leave(o, e, o.to_float(o.int_add(o.int(1), nothing)));
+    state.finish(o, 2, &terms)
 }
 
 /// Sums for each lane of a tile or a block. To float hardware with one lane a number of lanes that is known is worth more.

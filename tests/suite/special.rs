@@ -347,7 +347,10 @@ fn assert_rising_rows(classes: usize) {
     ];
     let rises = [10.0, 27.0, 29.0, 46.7, 47.5, 90.0, 200.0, 1e5];
     let heads = [0, 16, 256, 257, 1024, 1025, 2048];
-    for (turn, rise) in rises.into_iter().enumerate() {
+    // Without optimisation all of them take five minutes: only the one close to the limit, in all layouts.
+    let turns = if cfg!(debug_assertions) { 3..4 } else { 0..rises.len() };
+    for turn in turns {
+        let rise = rises[turn];
         let shape = [peaks.len(), classes];
         let mut logits = Array::from_fn(&shape, |_| random.uniform(-5.0, 0.0));
         let mut labels = Array::filled(&[peaks.len()], 0);
