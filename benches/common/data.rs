@@ -1,6 +1,46 @@
 //! The data of the cases: the same in every run.
 
+use core::ops::{Deref, DerefMut};
+
 use super::{Bench, Case, Function, Layout, Work};
+
+/// Numbers that start with a line of the cache, as those of most libraries do.
+#[derive(Default)]
+pub(crate) struct Aligned {
+    numbers: Vec<f32>,
+    start: usize,
+}
+
+impl Aligned {
+    pub(crate) fn new(x: &[f32]) -> Self {
+        const LINE: usize = 64;
+        let mut numbers: Vec<f32> = Vec::with_capacity(x.len() + LINE);
+        let start = numbers.as_ptr().align_offset(LINE);
+        numbers.resize(start, 0.0);
+        numbers.extend_from_slice(x);
+        Self { numbers, start }
+    }
+
+    /// Without any numbers, to append others.
+    pub(crate) fn cleared(&mut self) -> &mut Vec<f32> {
+        self.numbers.truncate(self.start);
+        &mut self.numbers
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.numbers[self.start..]
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.numbers[self.start..]
+    }
+}
 
 /// Sebastiano Vigna's `SplitMix64`.
 struct Random(u64);
@@ -72,7 +112,16 @@ pub(super) fn bench(case: Case) -> Bench {
         Work::ClassesEach => case.rows(),
         _ => 1,
     };
-    Bench { case, x, strides, classes, targets, weight, out: vec![0.0; results], expected: Vec::new() }
+    Bench {
+        case,
+        x: Aligned::new(&x),
+        strides,
+        classes,
+        targets: Aligned::new(&targets),
+        weight,
+        out: Aligned::new(&vec![0.0; results]),
+        expected: Vec::new(),
+    }
 }
 
 /// The strides of a case, and how many elements they span.

@@ -11,6 +11,7 @@ mod plain;
 
 use std::hint::black_box;
 
+pub(crate) use data::Aligned;
 use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, Isa, View, ViewMut, kernels};
 
 /// What is computed.
@@ -225,18 +226,18 @@ pub(crate) fn cases() -> Vec<Case> {
 pub(crate) struct Bench {
     pub(crate) case: Case,
     /// The input, in the case's layout.
-    pub(crate) x: Vec<f32>,
+    pub(crate) x: Aligned,
     /// The step along each axis, in elements.
     pub(crate) strides: [isize; 4],
     /// The class of each row.
     pub(crate) classes: Vec<i64>,
     /// Class probabilities in the input's layout, or the targets of the binary losses; empty otherwise.
-    pub(crate) targets: Vec<f32>,
+    pub(crate) targets: Aligned,
     /// A weight for each class, or `pos_weight`; empty otherwise.
     pub(crate) weight: Vec<f32>,
     /// The results of the last run, without gaps: one for each element, each row, or the whole input; with a gradient the
     /// loss after it.
-    pub(crate) out: Vec<f32>,
+    pub(crate) out: Aligned,
     /// What they should be, computed in f64.
     expected: Vec<f64>,
 }

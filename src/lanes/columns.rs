@@ -2,17 +2,19 @@
 
 use super::{
     direct::{Direct, coefficient_of},
+    elements::STREAMED,
     gradient::TargetGradients,
     grid::Run,
     layout::{Layout, Rows, four_by_one},
-    map::{Coefficients, Memory, RowMap},
-    panel::{BLOCKS, Panel, WIDTH},
+    map::{Coefficients, InLanes, Memory, RowMap},
+    panel::{BLOCKS, Panel, Planes, WIDTH},
     partition::{Form, Partition},
 };
 use crate::simd::{Four, Group, LANES, Scratch, Simd};
 
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
-/// cache. So up to eight lines of each plane are copied to a panel, and memory is touched once.
+/// cache. So some lines of each plane are copied to a panel, and memory is touched once: four vectors of rows along with their
+/// maximum or, where these are not in one run, as many rows as there is room for.
 pub(crate) struct Columns {
     logits: Scratch<BLOCKS>,
     /// Blocks for each class.
@@ -62,8 +64,14 @@ impl Layout for Columns {
         if rows.classes > BLOCKS / WIDTH || rows.classes == 0 {
             return four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels);
         }
-        let first = self.find(s, rows, memory.logits(), run, i) / S::N;
         let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, run, i, S::N);
+        if i >= self.end && rows.grid.seek(run, i) >= WIDTH * S::N {
+            (self.start, self.end, self.step) = (i, i.wrapping_add(WIDTH * S::N), (WIDTH * S::N) / LANES);
+            let planes = Planes { x: memory.logits(), at: rows.grid.offset(run, 0, i), stride: rows.stride };
+            let mut panel = self.panel(rows.classes).to_be_packed(planes);
+            return panel.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, coefficient, labels);
+        }
+        let first = self.find(s, rows, memory.logits(), run, i) / S::N;
         self.panel(rows.classes).partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, coefficient, labels)
     }
 
@@ -85,21 +93,42 @@ impl Layout for Columns {
             return Direct.write_all::<S, G, M, K>(s, g, rows, out, run, i, count, coefficients, targets);
         }
         let first = i.wrapping_sub(self.start) / S::N;
-        let mut panel = self.panel(rows.classes);
-        for k in 0..G::VECTORS {
-            let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i.wrapping_add(k * S::N), count);
-            let targets = match targets {
-                Some(targets) => Some(targets.nth(s, g, k).in_lanes(s)),
-                None => None,
-            };
-            panel.map::<S, M>(s, rows.classes, first + k, &coefficients.nth(g, k), coefficient, targets.as_ref());
-        }
+        let panel = self.panel(rows.classes);
+        let targets = match targets {
+            Some(targets) => Some(targets.in_lanes(s, g)),
+            None => None,
+        };
+        let coefficient = coefficient_of::<S, G, K>(s, g, rows, run, i, count);
+        let mut map = InLanes { row: coefficients, coefficient, targets };
+        let width = G::VECTORS * S::N;
+        let whole = count == S::N && rows.grid.step(out.array) == 1 && rows.grid.seek(run, i) >= width;
+        let stream = S::STREAMS && out.input.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED;
+        let offset = rows.grid.offset(run, out.array, i);
         // All lines of a plane one after the other: they might not stay in the cache until those of the others are written.
         for class in 0..rows.classes {
-            for k in 0..G::VECTORS {
-                let y = panel.load(s, s, class, first + k);
-                out.store(s, &rows.grid, run, i.wrapping_add(k * S::N), count, class, y);
+            let y = map.value::<M>(g, class, panel.load(s, g, class, first));
+            let at = offset.wrapping_add_signed(out.stride.wrapping_mul(class.cast_signed()));
+            if whole && let Some(to) = out.data.get_mut(at..at.wrapping_add(width)) {
+                // Past the caches only whole lines, since no other would be complete until the next rows are written.
+                let stream = stream && to.as_ptr().addr().is_multiple_of(4 * LANES);
+                g.scatter(
+                    y,
+                    #[inline(always)]
+                    |k, y| {
+                        let to = to.get_mut(k * S::N..).unwrap_or(&mut []);
+                        if stream { s.stream(y, to) } else { s.store_part(y, to) }
+                    },
+                );
+            } else {
+                g.scatter(
+                    y,
+                    #[inline(always)]
+                    |k, y| out.store(s, &rows.grid, run, i.wrapping_add(k * S::N), count, class, y),
+                );
             }
+        }
+        if stream {
+            s.settle();
         }
     }
 }

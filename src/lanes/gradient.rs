@@ -206,26 +206,26 @@ impl<'a, F: Copy> TargetGradients<'a, F> {
 
     /// For rows that take a lane each.
     #[inline(always)]
-    pub(crate) fn in_lanes<S: Simd<F = F>>(&self, s: S) -> TargetLanes<S> {
-        let label = as_floats(s, s, self.labels, 0);
-        TargetLanes { label, gradient: self.gradient, kept: s.lt(label, s.splat(NO_CLASS)) }
+    pub(crate) fn in_lanes<S: Simd, G: Group<S, F = F>>(&self, s: S, g: G) -> TargetLanes<G> {
+        let label = as_floats(s, g, self.labels, 0);
+        TargetLanes { label, gradient: self.gradient, kept: g.lt(label, g.splat(NO_CLASS)) }
     }
 }
 
 /// As [`TargetGradients`], a lane for each row.
 #[derive(Clone, Copy)]
-pub(crate) struct TargetLanes<S: Simd> {
-    label: S::F,
-    gradient: S::F,
-    kept: S::M,
+pub(crate) struct TargetLanes<O: Ops> {
+    label: O::F,
+    gradient: O::F,
+    kept: O::M,
 }
 
-impl<S: Simd> TargetLanes<S> {
+impl<O: Ops> TargetLanes<O> {
     /// The gradients of `class`: that of the target, or `y`.
     #[inline(always)]
-    pub(crate) fn set(&self, s: S, class: usize, y: S::F) -> S::F {
-        let y = s.select(s.eq(s.splat(small_count(class)), self.label), self.gradient, y);
-        s.select(self.kept, y, s.splat(0.0))
+    pub(crate) fn set(&self, o: O, class: usize, y: O::F) -> O::F {
+        let y = o.select(o.eq(o.splat(small_count(class)), self.label), self.gradient, y);
+        o.select(self.kept, y, o.splat(0.0))
     }
 }
 

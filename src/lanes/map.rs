@@ -4,6 +4,7 @@ use super::{
     cross::TARGET,
     direct::coefficient_of,
     elements::{Apply, STREAMED, map_slice},
+    gradient::TargetLanes,
     grid::{Grid, Run},
     layout::Rows,
     math,
@@ -96,6 +97,27 @@ impl RowMap for Unmapped {
     #[inline(always)]
     fn value<O: Ops>(_: O, _: &Coefficients<O::F>, x: O::F, _: O::F) -> O::F {
         x
+    }
+}
+
+/// A [`RowMap`] of a group of rows that take a lane each, with a function as [`coefficient_of`].
+pub(crate) struct InLanes<'c, O: Ops, C> {
+    pub(crate) row: &'c Coefficients<O::F>,
+    pub(crate) coefficient: C,
+    /// The targets, if these have gradients of their own.
+    pub(crate) targets: Option<TargetLanes<O>>,
+}
+
+impl<O: Ops, C: FnMut(usize, O::F) -> (O::F, O::F)> InLanes<'_, O, C> {
+    /// The values of a class, of its logits or their exponentials.
+    #[inline(always)]
+    pub(crate) fn value<M: RowMap>(&mut self, o: O, class: usize, x: O::F) -> O::F {
+        let q = if M::CROSS { (self.coefficient)(class, x).0 } else { x };
+        let y = M::value(o, self.row, x, q);
+        match &self.targets {
+            Some(targets) => targets.set(o, class, y),
+            None => y,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     gradient::TargetGradients,
     grid::Run,
     layout::{Layout, Rows, SHORT},
-    map::{Coefficients, Memory, RowMap},
+    map::{Coefficients, InLanes, Memory, RowMap},
     panel::{BLOCKS, Panel, WIDTH},
     partition::{Form, Partition, always},
 };
@@ -78,13 +78,23 @@ impl Layout for Packed {
         targets: Option<&TargetGradients<'_, G::F>>,
     ) {
         let (mut panels, results) = self.panels::<S, K>(rows, width::<S, K>(rows));
-        for k in 0..G::VECTORS {
-            let coefficient = coefficient_of::<S, S, K>(s, s, rows, &panels.targets, k);
-            let targets = match targets {
-                Some(targets) => Some(targets.nth(s, g, k).in_lanes(s)),
-                None => None,
-            };
-            panels.logits.map::<S, M>(s, rows.classes, k, &coefficients.nth(g, k), coefficient, targets.as_ref());
+        let coefficient = coefficient_of::<S, G, K>(s, g, rows, &panels.targets, 0);
+        let targets = match targets {
+            Some(targets) => Some(targets.in_lanes(s, g)),
+            None => None,
+        };
+        let mut map = InLanes { row: coefficients, coefficient, targets };
+        if let Some(to) = pairs_of::<S, G, K>(rows, out, run, i, count) {
+            let first = map.value::<M>(g, 0, panels.logits.load(s, g, 0, 0));
+            let second = map.value::<M>(g, 1, panels.logits.load(s, g, 1, 0));
+            for (k, to) in to.chunks_mut(2 * S::N).enumerate().take(G::VECTORS) {
+                s.store_pairs([g.nth(first, k), g.nth(second, k)], to);
+            }
+            return;
+        }
+        for class in 0..rows.classes {
+            let x = panels.logits.load(s, g, class, 0);
+            panels.logits.store(s, g, class, 0, map.value::<M>(g, class, x));
         }
         panels.logits.unpack(s, rows, out, run, i, G::VECTORS, count, results);
     }
@@ -118,9 +128,6 @@ impl Panel<'_> {
         let (array, step) = (out.array, rows.grid.step(out.array).cast_unsigned());
         if count == S::N && rows.grid.seek(run, i) >= all {
             let to = out.data.get_mut(rows.grid.offset(run, array, i)..).unwrap_or(&mut []);
-            if classes == 2 && step == 2 {
-                return self.unpack_pairs(s, to, vectors);
-            }
             // Not over rows that overlap, which an output has only where they are empty.
             let (from, distance) = self.from_row(0);
             let shape = Transposition { rows: all, step, columns: classes, distance };
@@ -148,15 +155,26 @@ impl Panel<'_> {
             }
         }
     }
+}
 
-    /// Writes so many vectors of rows of two classes, without a gap between them.
-    #[inline(always)]
-    fn unpack_pairs<S: Simd>(&self, s: S, out: &mut [f32], vectors: usize) {
-        for k in 0..vectors {
-            let columns = [self.load(s, s, 0, k), self.load(s, s, 1, k)];
-            s.store_pairs(columns, out.get_mut(2 * k * S::N..).unwrap_or(&mut []));
-        }
+/// Where the results of whole vectors of rows of two classes go, if there are no gaps between them.
+#[inline(always)]
+fn pairs_of<'o, S: Simd, G: Group<S>, const K: usize>(
+    rows: &Rows<'_, K>,
+    out: &'o mut Memory<'_>,
+    run: &mut Run<K>,
+    i: usize,
+    count: usize,
+) -> Option<&'o mut [f32]> {
+    let all = G::VECTORS * S::N;
+    if rows.classes != 2 || out.stride != 1 || rows.grid.step(out.array) != 2 {
+        return None;
     }
+    if count != S::N || rows.grid.seek(run, i) < all {
+        return None;
+    }
+    let offset = rows.grid.offset(run, out.array, i);
+    out.data.get_mut(offset..offset.wrapping_add(2 * all))
 }
 
 /// Copies as much as there is on both sides.

@@ -4,9 +4,9 @@ use core::{marker::PhantomData, ops::Range};
 
 use super::{
     cross::{Each, NoTerms, Same, Terms},
-    gradient::{TargetLanes, as_floats},
+    gradient::as_floats,
     layout::Rows,
-    map::{Coefficients, RowMap},
+    map::RowMap,
     math,
     others::{self, Others, Sum},
     partition::{Form, NOTHING, Partition, Source, State, finite, join_lanes, lane_sums, pair, small_count, tile},
@@ -20,10 +20,30 @@ pub(crate) const BLOCKS: usize = 256;
 /// Vectors that are taken at a time, at most.
 pub(crate) const WIDTH: usize = 4;
 
+/// Rows that are neighbours in memory: `stride` from class to class.
+#[derive(Clone, Copy)]
+pub(crate) struct Planes<'x> {
+    pub(crate) x: &'x [f32],
+    /// Where the first class of the first row is.
+    pub(crate) at: usize,
+    pub(crate) stride: isize,
+}
+
+impl<'x> Planes<'x> {
+    /// One class of so many rows.
+    #[inline(always)]
+    fn class(&self, class: usize, count: usize) -> &'x [f32] {
+        let at = self.at.wrapping_add_signed(self.stride.wrapping_mul(class.cast_signed()));
+        self.x.get(at..at.wrapping_add(count)).unwrap_or(&[])
+    }
+}
+
 /// The logits of some rows, or their targets: `step` blocks for each class, one after the other.
 pub(crate) struct Panel<'p> {
     numbers: &'p mut [f32],
     step: usize,
+    /// Where the rows have still to be packed from.
+    planes: Option<Planes<'p>>,
 }
 
 impl<'p> Panel<'p> {
@@ -31,7 +51,13 @@ impl<'p> Panel<'p> {
     #[inline(always)]
     pub(crate) fn new<const B: usize>(memory: &'p mut Scratch<B>, classes: usize, step: usize) -> Self {
         memory.make_room(classes.saturating_mul(step));
-        Self { numbers: memory.as_mut_slice(), step }
+        Self { numbers: memory.as_mut_slice(), step, planes: None }
+    }
+
+    /// For rows that are not packed yet: [`Panel::partition`] does it on its way.
+    #[inline(always)]
+    pub(crate) fn to_be_packed(self, planes: Planes<'p>) -> Self {
+        Self { planes: Some(planes), ..self }
     }
 
     /// The rows of each class.
@@ -124,6 +150,7 @@ impl<'p> Panel<'p> {
         let mut source =
             Packed::<'_, '_, S, G, F> { panel: self, s, g, first, classes, label, logit: nothing, keeps, form };
         if F::ONCE {
+            // Nothing but the exponentials is needed in the panel then.
             if rows.classes == 2 {
                 return source.pair();
             }
@@ -142,33 +169,6 @@ impl<'p> Panel<'p> {
             None => packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None }),
         };
         Partition { logit: source.logit, ..partition }
-    }
-
-    /// Maps all classes of the vector of rows `number`, after [`Panel::partition`].
-    #[inline(always)]
-    pub(crate) fn map<S: Simd, M: RowMap>(
-        &mut self,
-        s: S,
-        classes: usize,
-        number: usize,
-        row: &Coefficients<S::F>,
-        mut coefficient: impl FnMut(usize, S::F) -> (S::F, S::F),
-        targets: Option<&TargetLanes<S>>,
-    ) {
-        let place = number * S::N..(number + 1) * S::N;
-        for (class, numbers) in self.each_class().enumerate().take(classes) {
-            let Some(numbers) = numbers.get_mut(place.clone()) else {
-                return;
-            };
-            let x = s.load_part(numbers, 0.0);
-            let q = if M::CROSS { coefficient(class, x).0 } else { x };
-            let y = M::value(s, row, x, q);
-            let y = match targets {
-                Some(targets) => targets.set(s, class, y),
-                None => y,
-            };
-            s.store_part(y, numbers);
-        }
     }
 }
 
@@ -205,8 +205,19 @@ impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, '_, S, G, F> {
         self.panel.load(self.s, self.g, class, self.first)
     }
 
+    /// Packs the rows, where that is still to be done.
+    #[inline(always)]
+    fn load_first(&mut self, class: usize) -> G::F {
+        let x = self.read(class);
+        if self.panel.planes.is_some() {
+            self.panel.store(self.s, self.g, class, self.first, x);
+        }
+        x
+    }
+
     #[inline(always)]
     fn see(&mut self, class: usize, x: G::F) {
+        self.prefetch(class);
         let g = self.g;
         self.logit = g.select(g.eq(g.splat(small_count(class)), self.label), x, self.logit);
     }
@@ -235,7 +246,7 @@ impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
         let nothing = g.splat(f32::NEG_INFINITY);
         let (mut max, mut label) = (nothing, self.s.splat(0.0));
         for class in 0..len {
-            let x = self.load(class);
+            let x = if F::TARGET { self.read(class) } else { self.load_first(class) };
             max = g.max(max, x);
             if F::TARGET {
                 let here = g.eq(
@@ -275,6 +286,7 @@ impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
         } else {
             let mut sums = lane_sums::<G, _>(nothing);
             for class in 0..self.classes {
+                self.prefetch(class);
                 sums.set(class, self.add(class, reference, sums.get(class).unwrap_or(nothing)));
             }
             join_lanes(
@@ -289,6 +301,32 @@ impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
 }
 
 impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
+    /// One class, from where it is before the rows are packed.
+    #[inline(always)]
+    fn read(&self, class: usize) -> G::F {
+        match self.panel.planes {
+            Some(planes) => {
+                let x = planes.class(class, G::VECTORS * S::N);
+                self.g.gather(
+                    #[inline(always)]
+                    |k| self.s.load_part(x.get(k * S::N..).unwrap_or(&[]), 0.0),
+                )
+            }
+            None => self.panel.load(self.s, self.g, class, self.first),
+        }
+    }
+
+    /// Has the same class of the rows that come next on its way: a few lines with each class, since the CPU can wait for only so many.
+    #[inline(always)]
+    fn prefetch(&self, class: usize) {
+        if let Some(planes) = self.panel.planes {
+            let count = G::VECTORS * S::N;
+            for line in planes.class(class, count).chunks(LANES).take(count / LANES) {
+                self.s.prefetch(line, count);
+            }
+        }
+    }
+
     /// Adds a class to the sum of its lane.
     #[inline(always)]
     fn add(&mut self, class: usize, reference: G::F, sum: G::F) -> G::F {
@@ -305,7 +343,7 @@ impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
     fn pair(mut self) -> Partition<G::F> {
         let g = self.g;
         let (unit, whole) = (g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
-        let logits = [self.load(0), self.load(1)];
+        let logits = [self.read(0), self.read(1)];
         let max = g.max(logits[0], logits[1]);
         // One of the distances is 0, or both are NaN.
         let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));

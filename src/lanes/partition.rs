@@ -145,6 +145,11 @@ pub(crate) trait Source<O: Ops> {
     fn enter(&mut self, _o: O, _start: usize) {}
     /// One class of each row.
     fn load(&mut self, class: usize) -> O::F;
+    /// The same the first time, for the maximum.
+    #[inline(always)]
+    fn load_first(&mut self, class: usize) -> O::F {
+        self.load(class)
+    }
     /// Gets every class once, with its logits.
     #[inline(always)]
     fn see(&mut self, _class: usize, _x: O::F) {}
@@ -171,7 +176,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     let mut tile_max = o.splat(f32::NEG_INFINITY);
     let mut top = integer::Max::new();
     for at in 0..len {
-        let x = rows.load(start.wrapping_add(at));
+        let x = rows.load_first(start.wrapping_add(at));
         if O::INTEGER {
             o.map_bits(
                 x,
@@ -274,7 +279,7 @@ pub(crate) fn pair<O: Ops, const T: usize>(
 ) -> Partition<O::F> {
     let (zero, whole) = (o.splat(0.0), o.splat(1.0 / math::TERM_UNIT));
     let mut state = State::new(o);
-    let logits = [rows.load(0), rows.load(1)];
+    let logits = [rows.load_first(0), rows.load_first(1)];
     let reference = state.enter(o, 0, o.max(logits[0], logits[1]), &terms);
     let distances = [o.sub(logits[0], reference), o.sub(logits[1], reference)];
     // One of the distances is 0, or one is NaN, or both are −∞.

@@ -369,11 +369,15 @@ pub(crate) fn sum_without<S: Simd>(
         for k in 0..4 {
             joined = s.int_or(joined, s.bits(t[k]));
             let sum = &mut sums[group::<S>(k)];
-            *sum = s.mul_add(p[k], scale[k], *sum);
-            if let Some(kept) = &mut kept
-                && let Some(kept) = kept.get_mut(done + k * S::N..done + (k + 1) * S::N)
-            {
-                s.store_part(s.mul(p[k], scale[k]), kept);
+            let Some(kept) = &mut kept else {
+                *sum = s.mul_add(p[k], scale[k], *sum);
+                continue;
+            };
+            // Exact, unless it is so small that no sum has digits for it. An addition, since the multiplications are what takes the time.
+            let e = s.mul(p[k], scale[k]);
+            *sum = s.add(e, *sum);
+            if let Some(kept) = kept.get_mut(done + k * S::N..done + (k + 1) * S::N) {
+                s.store_part(e, kept);
             }
         }
         done += 4 * S::N;

@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use losslanes::Backend;
 
-use crate::common::Bench;
+use crate::common::{Aligned, Bench};
 
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
@@ -68,7 +68,7 @@ impl<T, F: Fn() -> T> Job for Tensors<F, T> {
     }
 
     fn results(&mut self, bench: &mut Bench) {
-        bench.out = (self.read)(&(self.compute)());
+        bench.out = Aligned::new(&(self.read)(&(self.compute)()));
     }
 }
 

@@ -27,22 +27,21 @@ fn log_sum_exp(row: &[f32]) -> f32 {
 
 fn map(bench: &mut Bench, function: &impl SimdUnaryOp<f32>) {
     let Bench { x, out, .. } = bench;
-    out.clear();
-    out.extend_init(|out| function.map(x, &mut out[..x.len()]));
+    out.cleared().extend_init(|out| function.map(x, &mut out[..x.len()]));
 }
 
 fn softmax(bench: &mut Bench) {
     let [_, c, ..] = bench.case.shape;
-    bench.out.clear();
+    let out = bench.out.cleared();
     for row in bench.x.chunks_exact(c) {
-        bench.out.extend_init(|out| Softmax::new(row, &mut out[..c]).dispatch());
+        out.extend_init(|out| Softmax::new(row, &mut out[..c]).dispatch());
     }
 }
 
 fn log_softmax(bench: &mut Bench) {
     let [_, c, ..] = bench.case.shape;
-    bench.out.clear();
+    let out = bench.out.cleared();
     for row in bench.x.chunks_exact(c) {
-        bench.out.extend_init(|out| LogSoftmax::new(row, &mut out[..c]).dispatch());
+        out.extend_init(|out| LogSoftmax::new(row, &mut out[..c]).dispatch());
     }
 }
