@@ -65,14 +65,15 @@ impl Layout for Columns {
             return four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels);
         }
         let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, run, i, S::N);
-        if i >= self.end && rows.grid.seek(run, i) >= WIDTH * S::N {
+        let (first, planes) = if i >= self.end && rows.grid.seek(run, i) >= WIDTH * S::N {
             (self.start, self.end, self.step) = (i, i.wrapping_add(WIDTH * S::N), (WIDTH * S::N) / LANES);
-            let planes = Planes { x: memory.logits(), at: rows.grid.offset(run, 0, i), stride: rows.stride };
-            let mut panel = self.panel(rows.classes).to_be_packed(planes);
-            return panel.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, coefficient, labels);
-        }
-        let first = self.find(s, rows, memory.logits(), run, i) / S::N;
-        self.panel(rows.classes).partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, coefficient, labels)
+            let at = rows.grid.offset(run, 0, i);
+            (0, Some(Planes { x: memory.logits(), at, stride: rows.stride }))
+        } else {
+            (self.find(s, rows, memory.logits(), run, i) / S::N, None)
+        };
+        let mut panel = self.panel(rows.classes).to_be_packed(planes);
+        panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, coefficient, labels)
     }
 
     #[inline(always)]

@@ -54,10 +54,10 @@ impl<'p> Panel<'p> {
         Self { numbers: memory.as_mut_slice(), step, planes: None }
     }
 
-    /// For rows that are not packed yet: [`Panel::partition`] does it on its way.
+    /// For rows that are not packed yet, if there are `planes`: [`Panel::partition`] does it on its way.
     #[inline(always)]
-    pub(crate) fn to_be_packed(self, planes: Planes<'p>) -> Self {
-        Self { planes: Some(planes), ..self }
+    pub(crate) fn to_be_packed(self, planes: Option<Planes<'p>>) -> Self {
+        Self { planes, ..self }
     }
 
     /// The rows of each class.
