@@ -90,6 +90,16 @@ impl<'x> Places<'x> {
         places
     }
 
+    /// Where the exponentials of four rows from the vector's row `first` on go.
+    #[inline(always)]
+    fn kept_rows<'k>(&self, first: usize, classes: usize, kept: &'k mut [f32]) -> [&'k mut [f32]; 4] {
+        let row = |l: usize| {
+            let row = self.kept.get(first + l).copied().unwrap_or(0);
+            row..row.wrapping_add(classes)
+        };
+        kept.get_disjoint_mut([row(0), row(1), row(2), row(3)]).unwrap_or_default()
+    }
+
     /// Four rows after the other.
     #[inline(always)]
     fn fours(&self) -> &[[&'x [f32]; 4]] {
@@ -138,13 +148,13 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
     let [mut sums, mut below, mut cross, mut mass] = [s.vectors(s.splat(0.0)); 4];
     for (q, four) in places.fours().iter().enumerate().take(S::N.div_ceil(4)) {
         let reference = splat_four(s, &reference, 4 * q);
+        let mut kept = if keep { places.kept_rows(4 * q, classes, kept) } else { Default::default() };
         let keep = always(
             #[inline(always)]
             |at: usize, e: [S::F; 4]| {
                 if keep {
-                    for (&row, e) in places.kept.iter().skip(4 * q).zip(e) {
-                        let part = row.wrapping_add(at)..row.wrapping_add(classes.min(at + S::N));
-                        s.store_part(e, kept.get_mut(part).unwrap_or(&mut []));
+                    for (kept, e) in kept.iter_mut().zip(e) {
+                        s.store_part(e, kept.get_mut(at..).unwrap_or(&mut []));
                     }
                 }
             },
