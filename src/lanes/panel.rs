@@ -316,7 +316,8 @@ impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
         }
     }
 
-    /// Has the same class of the rows that come next on its way: a few lines with each class, since the CPU can wait for only so many.
+    /// Has the same class of the rows that come next on its way: a few lines with each class, since the CPU can wait for only
+    /// so many.
     #[inline(always)]
     fn prefetch(&self, class: usize) {
         if let Some(planes) = self.panel.planes {

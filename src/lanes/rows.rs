@@ -373,7 +373,8 @@ pub(crate) fn sum_without<S: Simd>(
                 *sum = s.mul_add(p[k], scale[k], *sum);
                 continue;
             };
-            // Exact, unless it is so small that no sum has digits for it. An addition, since the multiplications are what takes the time.
+            // Exact, unless it is so small that no sum has digits for it. An addition, since the multiplications are what takes
+            // the time.
             let e = s.mul(p[k], scale[k]);
             *sum = s.add(e, *sum);
             if let Some(kept) = kept.get_mut(done + k * S::N..done + (k + 1) * S::N) {

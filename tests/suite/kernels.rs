@@ -169,6 +169,21 @@ fn results_beyond_the_caches() {
     }
 }
 
+/// In planes, which go past the caches where each starts with a line of these, as those from one of four places do: the memory of so
+/// many numbers starts at a multiple of 16 bytes.
+#[test]
+fn planes_beyond_the_caches() {
+    let mut random = Random::new(24);
+    let (map, x) = (Map::Softmax(0), Array::from_fn(&[32, size((1 << 16) + 16)], |_| random.uniform(-20.0, 20.0)));
+    for backend in backends::all().filter(|backend| matches!(backend.isa(), Isa::Avx2 | Isa::Avx512)) {
+        let expected = map.run_in_place(backend, &x, CONTIGUOUS);
+        for margin in [0, 4, 8, 12] {
+            let got = map.run(backend, &x, CONTIGUOUS, Placement { margin, ..CONTIGUOUS });
+            check::same_bits(&got, &expected, || format!("{map:?} on {backend}, from {margin} on"));
+        }
+    }
+}
+
 /// The functions of the module are those of the detected backend.
 #[test]
 fn detected_backend() {
