@@ -2,7 +2,6 @@
 
 use super::{
     direct::{Direct, coefficient_of},
-    elements::STREAMED,
     gradient::TargetGradients,
     grid::Run,
     layout::{Layout, Rows, four_by_one},
@@ -14,7 +13,7 @@ use crate::simd::{Four, Group, LANES, Scratch, Simd};
 
 /// The planes of the classes often lie a large power of two apart, and then compete for the same few places of the
 /// cache. So some lines of each plane are copied to a panel, and memory is touched once: four vectors of rows along with their
-/// maximum or, where these are not in one run, as many rows as there is room for.
+/// maximum or, where these are not in one run or there is no room for them, as many rows as there is room for.
 pub(crate) struct Columns {
     logits: Scratch<BLOCKS>,
     /// Blocks for each class.
@@ -103,7 +102,7 @@ impl Layout for Columns {
         let mut map = InLanes { row: coefficients, coefficient, targets };
         let width = G::VECTORS * S::N;
         let whole = count == S::N && rows.grid.step(out.array) == 1 && rows.grid.seek(run, i) >= width;
-        let stream = S::STREAMS && out.input.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED;
+        let stream = S::STREAMS && out.streams(rows);
         let offset = rows.grid.offset(run, out.array, i);
         // All lines of a plane one after the other: they might not stay in the cache until those of the others are written.
         for class in 0..rows.classes {

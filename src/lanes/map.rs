@@ -145,6 +145,12 @@ impl<'a> Memory<'a> {
         self.input.unwrap_or(self.data)
     }
 
+    /// Whether so many results of rows go past the caches. In place, what is written is in the cache already.
+    #[inline(always)]
+    pub(crate) fn streams<const K: usize>(&self, rows: &Rows<'_, K>) -> bool {
+        self.input.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED
+    }
+
     /// Writes one class of the rows `i .. i + count`.
     #[expect(clippy::too_many_arguments, reason = "which class of which rows")]
     #[inline(always)]
@@ -212,8 +218,8 @@ pub(crate) fn write_rows<S: Simd, M: RowMap, const KEPT: bool, const K: usize>(
         );
         let x = if KEPT { None } else { out.input.and_then(|x| x.get(range(0))) };
         let function = OfRow::<M, KEPT, K> { rows, target, row, map: core::marker::PhantomData };
+        let stream = !KEPT && out.streams(rows);
         let y = out.data.get_mut(range(out.array)).unwrap_or(&mut []);
-        let stream = x.is_some() && rows.grid.len.saturating_mul(rows.classes) >= STREAMED;
         map_slice(s, x, y, stream, &function);
     }
 }

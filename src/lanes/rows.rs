@@ -1,5 +1,7 @@
 //! Rows of contiguous classes: a lane for each class.
 
+use core::ops::Range;
+
 use super::{
     cross::{NoTerms, Same, TARGET, Terms, add_sums},
     gradient::TargetGradients,
@@ -369,17 +371,7 @@ pub(crate) fn sum_without<S: Simd>(
         for k in 0..4 {
             joined = s.int_or(joined, s.bits(t[k]));
             let sum = &mut sums[group::<S>(k)];
-            let Some(kept) = &mut kept else {
-                *sum = s.mul_add(p[k], scale[k], *sum);
-                continue;
-            };
-            // Exact, unless it is so small that no sum has digits for it. An addition, since the multiplications are what takes
-            // the time.
-            let e = s.mul(p[k], scale[k]);
-            *sum = s.add(e, *sum);
-            if let Some(kept) = kept.get_mut(done + k * S::N..done + (k + 1) * S::N) {
-                s.store_part(e, kept);
-            }
+            *sum = add_term(s, p[k], scale[k], *sum, part_of(&mut kept, done + k * S::N..done + (k + 1) * S::N));
         }
         done += 4 * S::N;
     }
@@ -392,12 +384,7 @@ pub(crate) fn sum_without<S: Simd>(
         let scale = math::scale(s, t);
         joined = s.int_or(joined, s.bits(t));
         let sum = &mut sums[group::<S>(k)];
-        *sum = s.mul_add(p, scale, *sum);
-        if let Some(kept) = &mut kept
-            && let Some(kept) = kept.get_mut(done..x.len())
-        {
-            s.store_part(s.mul(p, scale), kept);
-        }
+        *sum = add_term(s, p, scale, *sum, part_of(&mut kept, done..x.len()));
         done += S::N;
     }
     let sum = join_groups::<S, _>(
@@ -406,6 +393,27 @@ pub(crate) fn sum_without<S: Simd>(
         |a, b| s.add(a, b),
     );
     Sum { sum: s.splat(s.reduce_add(sum)), joined: join_bits(s, joined) }
+}
+
+/// A part of what is kept, if anything is.
+#[inline(always)]
+fn part_of<'k>(kept: &'k mut Option<&mut [f32]>, part: Range<usize>) -> Option<&'k mut [f32]> {
+    match kept {
+        Some(kept) => Some(kept.get_mut(part).unwrap_or(&mut [])),
+        None => None,
+    }
+}
+
+/// Adds a term to a sum, and writes it to `kept`.
+#[inline(always)]
+fn add_term<S: Simd>(s: S, p: S::F, scale: S::F, sum: S::F, kept: Option<&mut [f32]>) -> S::F {
+    let Some(kept) = kept else {
+        return s.mul_add(p, scale, sum);
+    };
+    // Exact, unless it is so small that no sum has digits for it. An addition, since the multiplications are what takes the time.
+    let e = s.mul(p, scale);
+    s.store_part(e, kept);
+    s.add(e, sum)
 }
 
 /// `x` with −∞ for its element `target`, if it has that.
