@@ -1,12 +1,8 @@
 //! The weighted sum of a row, which is taken along with the exponentials: of class weights, smoothed labels and class
 //! probabilities.
 
-use super::{
-    grid::gather,
-    partition::{TILE, always},
-    sum::LaneSums,
-};
-use crate::simd::{Four, Ops, Simd};
+use super::{grid::gather, partition::TILE, sum::LaneSums};
+use crate::simd::{Group, LANES, Ops, Simd};
 
 /// The coefficients `q_c = w_c (keep t_c + floor)` of a weighted sum that is taken along with the exponentials: the
 /// class weights, 1 without, times the smoothed target. Where that is exactly 0, a logit of −∞ adds nothing.
@@ -39,86 +35,63 @@ impl Cross<'_> {
         if self.weight.is_none() && self.target.is_none() && self.floor != 0.0 { Some(self.floor) } else { None }
     }
 
-    /// [`Self::coefficient`] of the `N` classes from `class` on, in a row whose targets start at `offset`.
+    /// [`Self::coefficient`] of one class in several rows.
     #[inline(always)]
-    pub(crate) fn of_row<S: Simd>(&self, s: S, offset: usize, class: usize, d: S::F) -> (S::F, S::F) {
+    pub(crate) fn of_class<S: Ops>(&self, s: S, class: usize, target: Option<S::F>, d: S::F) -> (S::F, S::F) {
         let weight = match self.weight {
-            Some(weight) => s.load_part(weight.get(class..).unwrap_or(&[]), 0.0),
-            None => s.splat(1.0),
-        };
-        let target = match &self.target {
-            Some(target) if target.stride == 1 => {
-                let target = target.data.get(offset.wrapping_add(class)..).unwrap_or(&[]);
-                s.prefetch(target, TILE);
-                Some(s.load_part(target, 0.0))
-            }
-            Some(target) => {
-                let mut lanes = s.to_lanes(s.splat(0.0));
-                let at = offset.wrapping_add_signed(target.stride.wrapping_mul(class.cast_signed()));
-                gather(target.data, at, target.stride, lanes.as_mut());
-                Some(s.from_lanes(lanes))
-            }
+            Some(weight) => Some(s.splat(weight.get(class).copied().unwrap_or(0.0))),
             None => None,
         };
         self.coefficient(s, weight, target, d)
     }
 
-    /// [`Self::coefficient`] of one class in several rows.
+    /// The terms of vectors of neighbouring classes in a row whose targets start at `row`.
     #[inline(always)]
-    pub(crate) fn of_class<S: Ops>(&self, s: S, class: usize, target: Option<S::F>, d: S::F) -> (S::F, S::F) {
-        let weight = match self.weight {
-            Some(weight) => s.splat(weight.get(class).copied().unwrap_or(0.0)),
-            None => s.splat(1.0),
-        };
-        self.coefficient(s, weight, target, d)
+    pub(crate) fn in_row<S: Simd>(&self, s: S, row: usize) -> Vectors<'_, S> {
+        Vectors { s, cross: self, rows: [row; 4], step: S::N }
     }
 
-    /// The terms of one row, whose targets start at `offset`.
+    /// The terms of one vector in each of four rows, whose targets start at these places.
     #[inline(always)]
-    pub(crate) fn in_row<S: Simd>(&self, s: S, offset: usize) -> impl Terms<S, 2> {
-        let coefficient = always(
-            #[inline(always)]
-            move |class, d| self.of_row(s, offset, class, d),
-        );
-        Each { coefficient, same: self.same() }
-    }
-
-    /// The terms of four rows side by side, whose targets start at these offsets.
-    #[inline(always)]
-    pub(crate) fn in_rows<S: Simd>(&self, s: S, offsets: &[usize]) -> impl Terms<Four<S>, 2> {
-        let coefficient = always(
-            #[inline(always)]
-            move |class, d: [S::F; 4]| {
-                let (mut coefficients, mut distances) = (d, d);
-                for k in 0..4 {
-                    let offset = offsets.get(k).copied().unwrap_or(0);
-                    (coefficients[k], distances[k]) = self.of_row(s, offset, class, d[k]);
-                }
-                (coefficients, distances)
-            },
-        );
-        Each { coefficient, same: None }
+    pub(crate) fn in_rows<S: Simd>(&self, s: S, rows: [usize; 4]) -> Vectors<'_, S> {
+        Vectors { s, cross: self, rows, step: 0 }
     }
 
     /// `q`, from a weight and a target, and `d`, or 0 where the smoothed target is exactly that.
     #[inline(always)]
-    pub(crate) fn coefficient<S: Ops>(&self, s: S, weight: S::F, target: Option<S::F>, d: S::F) -> (S::F, S::F) {
-        let Some(target) = target else {
-            let q = s.mul(weight, s.splat(self.floor));
-            return (q, if self.floor == 0.0 { s.splat(0.0) } else { d });
+    fn coefficient<O: Ops>(&self, o: O, weight: Option<O::F>, target: Option<O::F>, d: O::F) -> (O::F, O::F) {
+        let weighted = |q| match weight {
+            Some(weight) => o.mul(weight, q),
+            None => q,
         };
-        let smoothed = s.mul_add(target, s.splat(self.keep), s.splat(self.floor));
-        (s.mul(weight, smoothed), s.select(s.eq(smoothed, s.splat(0.0)), s.splat(0.0), d))
+        let Some(target) = target else {
+            return (weighted(o.splat(self.floor)), if self.floor == 0.0 { o.splat(0.0) } else { d });
+        };
+        let smoothed = o.mul_add(target, o.splat(self.keep), o.splat(self.floor));
+        (weighted(smoothed), o.select(o.eq(smoothed, o.splat(0.0)), o.splat(0.0), d))
     }
 }
 
 /// What is summed along with the exponentials, in `T` sums: with none of them nothing; with one `Σ q_c (max - x_c)`; with two
 /// `Σ q_c`, too.
 pub(crate) trait Terms<O: Ops, const T: usize> {
-    /// Adds the terms of one class, or of the classes from `class` on, whose logits are at the distance `d` from the reference.
-    fn add(&mut self, o: O, class: usize, d: O::F, sums: [O::F; T]) -> [O::F; T];
+    /// `q` and `d` of one class, or of the classes from `class` on, whose logits are at the distance `d` from the reference: see
+    /// [`Cross::coefficient`].
+    fn term(&mut self, o: O, class: usize, d: O::F) -> (O::F, O::F);
     /// `Σ q_c` of the first `classes`, of which the second sum is `added`.
     fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F;
+}
+
+/// Adds a term to its sums.
+#[inline(always)]
+pub(crate) fn add_term<O: Ops, const T: usize>(o: O, (q, d): (O::F, O::F), mut sums: [O::F; T]) -> [O::F; T] {
+    if let Some(cross) = sums.first_mut() {
+        *cross = o.neg_mul_add(q, d, *cross);
+    }
+    if let Some(mass) = sums.get_mut(1) {
+        *mass = o.add(*mass, q);
+    }
+    sums
 }
 
 /// No weighted sum.
@@ -126,8 +99,8 @@ pub(crate) struct NoTerms;
 
 impl<O: Ops> Terms<O, 0> for NoTerms {
     #[inline(always)]
-    fn add(&mut self, _: O, _: usize, _: O::F, sums: [O::F; 0]) -> [O::F; 0] {
-        sums
+    fn term(&mut self, o: O, _: usize, d: O::F) -> (O::F, O::F) {
+        (o.splat(0.0), d)
     }
 
     #[inline(always)]
@@ -141,8 +114,8 @@ pub(crate) struct Same(pub(crate) f32);
 
 impl<O: Ops> Terms<O, 1> for Same {
     #[inline(always)]
-    fn add(&mut self, o: O, _: usize, d: O::F, [cross]: [O::F; 1]) -> [O::F; 1] {
-        [o.neg_mul_add(o.splat(self.0), d, cross)]
+    fn term(&mut self, o: O, _: usize, d: O::F) -> (O::F, O::F) {
+        (o.splat(self.0), d)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "rounded, as a sum would be")]
@@ -152,7 +125,7 @@ impl<O: Ops> Terms<O, 1> for Same {
     }
 }
 
-/// Each class has a coefficient of its own, from a function as [`Cross::of_row`]. Where all turn out to be the `same`, the bits
+/// Each class has a coefficient of its own, from a function as [`Cross::of_class`]. Where all turn out to be the `same`, the bits
 /// are those of [`Same`].
 #[derive(Clone, Copy)]
 pub(crate) struct Each<F> {
@@ -162,17 +135,92 @@ pub(crate) struct Each<F> {
 
 impl<O: Ops, F: FnMut(usize, O::F) -> (O::F, O::F)> Terms<O, 2> for Each<F> {
     #[inline(always)]
-    fn add(&mut self, o: O, class: usize, d: O::F, [cross, mass]: [O::F; 2]) -> [O::F; 2] {
-        let (q, d) = (self.coefficient)(class, d);
-        [o.neg_mul_add(q, d, cross), o.add(mass, q)]
+    fn term(&mut self, _: O, class: usize, d: O::F) -> (O::F, O::F) {
+        (self.coefficient)(class, d)
     }
 
     #[inline(always)]
     fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F {
-        match self.same {
-            Some(q) => Same(q).mass(o, classes, added),
-            None => added.value(o),
+        mass(o, self.same, classes, added)
+    }
+}
+
+/// `Σ q_c`, where coefficients may turn out to be all the same.
+#[inline(always)]
+fn mass<O: Ops>(o: O, same: Option<f32>, classes: usize, added: LaneSums<O::F>) -> O::F {
+    match same {
+        Some(q) => Same(q).mass(o, classes, added),
+        None => added.value(o),
+    }
+}
+
+/// Each class has a coefficient of its own, and a vector has `N` neighbouring classes of a row.
+#[derive(Clone, Copy)]
+pub(crate) struct Vectors<'a, S> {
+    s: S,
+    cross: &'a Cross<'a>,
+    /// Where the targets of each vector's row start.
+    rows: [usize; 4],
+    /// From one vector's first class to that of the next.
+    step: usize,
+}
+
+impl<S: Simd> Vectors<'_, S> {
+    /// A number for each class, from the arrays that start at `rows`; 0 behind the end.
+    #[inline(always)]
+    fn load<G: Group<S>>(&self, g: G, data: &[f32], rows: [usize; 4], class: usize) -> G::F {
+        let Self { s, step, .. } = *self;
+        let start = |k: usize| rows[k % 4].wrapping_add(class).wrapping_add(k * step);
+        let all = data.get(start(0)..start(0).wrapping_add(G::VECTORS * S::N));
+        if step == S::N
+            && let Some(all) = all
+        {
+            for line in all.chunks(LANES).take(G::VECTORS * S::N / LANES) {
+                s.prefetch(line, TILE);
+            }
+            return g.gather(
+                #[inline(always)]
+                |k| s.load_part(all.get(k * S::N..).unwrap_or(&[]), 0.0),
+            );
         }
+        g.gather(
+            #[inline(always)]
+            |k| {
+                let part = data.get(start(k)..).unwrap_or(&[]);
+                s.prefetch(part, TILE);
+                s.load_part(part, 0.0)
+            },
+        )
+    }
+}
+
+impl<S: Simd, G: Group<S>> Terms<G, 2> for Vectors<'_, S> {
+    #[inline(always)]
+    fn term(&mut self, g: G, class: usize, d: G::F) -> (G::F, G::F) {
+        let Self { s, cross, rows, step } = *self;
+        let weight = match cross.weight {
+            Some(weight) => Some(self.load(g, weight, [0; 4], class)),
+            None => None,
+        };
+        let target = match cross.target {
+            Some(Probabilities { data, stride: 1 }) => Some(self.load(g, data, rows, class)),
+            Some(Probabilities { data, stride }) => Some(g.gather(
+                #[inline(always)]
+                |k| {
+                    let class = class.wrapping_add(k * step).cast_signed();
+                    let mut lanes = s.to_lanes(s.splat(0.0));
+                    gather(data, rows[k % 4].wrapping_add_signed(stride.wrapping_mul(class)), stride, lanes.as_mut());
+                    s.from_lanes(lanes)
+                },
+            )),
+            None => None,
+        };
+        cross.coefficient(g, weight, target, d)
+    }
+
+    #[inline(always)]
+    fn mass(&self, g: G, classes: usize, added: LaneSums<G::F>) -> G::F {
+        mass(g, self.cross.same(), classes, added)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
-    cross::{Each, NoTerms, TARGET},
+    cross::{Each, NoTerms, Probabilities, TARGET},
     gradient::{TargetGradients, as_floats},
     grid::Run,
     labels::IGNORED,
@@ -9,6 +9,7 @@ use super::{
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
     others::{self, ByLanes, HEAD, Others, Sum},
+    panel::Planes,
     partition::{Form, NOTHING, Partition, Source, State, TILE, always, finite, join_lanes, small_count, tile},
 };
 use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Simd, Strided};
@@ -304,11 +305,22 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
     count: usize,
 ) -> impl FnMut(usize, G::F) -> (G::F, G::F) + Copy + use<'a, S, G, K> {
     let mut run = *run;
+    let whole = S::N > 1 && count == S::N && rows.grid.step(TARGET) == 1;
+    let planes = match rows.cross.target {
+        Some(Probabilities { data, stride }) if whole && rows.grid.seek(&mut run, i) >= G::VECTORS * S::N => {
+            Some(Planes { x: data, at: rows.grid.offset(&run, TARGET, i), stride })
+        }
+        _ => None,
+    };
     always(
         #[inline(always)]
         move |class: usize, d| {
-            let target = match &rows.cross.target {
-                Some(target) => {
+            let target = match (planes, &rows.cross.target) {
+                (Some(planes), _) => {
+                    planes.prefetch(s, g, class);
+                    Some(planes.load(s, g, class))
+                }
+                (None, Some(target)) => {
                     let shift = target.stride.wrapping_mul(class.cast_signed());
                     Some(g.gather(
                         #[inline(always)]
@@ -318,7 +330,7 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
                         },
                     ))
                 }
-                None => None,
+                (None, None) => None,
             };
             rows.cross.of_class(g, class, target, d)
         },

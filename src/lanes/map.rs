@@ -1,7 +1,7 @@
 //! Functions of each logit of a row and of what is known of the row: softmax and the gradients.
 
 use super::{
-    cross::TARGET,
+    cross::{TARGET, Terms},
     direct::coefficient_of,
     elements::{Apply, STREAMED, map_slice},
     gradient::TargetLanes,
@@ -239,14 +239,7 @@ impl<M: RowMap, const KEPT: bool, const K: usize> Apply for OfRow<'_, '_, M, KEP
             #[inline(always)]
             |x| g.splat(x),
         );
-        let q = if M::CROSS {
-            g.gather(
-                #[inline(always)]
-                |k| self.rows.cross.of_row(s, self.target, at.wrapping_add(k * S::N), s.splat(0.0)).0,
-            )
-        } else {
-            x
-        };
+        let q = if M::CROSS { self.rows.cross.in_row(s, self.target).term(g, at, x).0 } else { x };
         if KEPT { M::value(g, &row, x, q) } else { M::of_logit(g, &row, x, q) }
     }
 }

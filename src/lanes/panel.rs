@@ -30,11 +30,31 @@ pub(crate) struct Planes<'x> {
 }
 
 impl<'x> Planes<'x> {
-    /// One class of so many rows.
+    /// One class of as many rows as there are in a group of vectors.
     #[inline(always)]
-    fn class(&self, class: usize, count: usize) -> &'x [f32] {
+    fn class<S: Simd, G: Group<S>>(&self, class: usize) -> &'x [f32] {
         let at = self.at.wrapping_add_signed(self.stride.wrapping_mul(class.cast_signed()));
-        self.x.get(at..at.wrapping_add(count)).unwrap_or(&[])
+        self.x.get(at..at.wrapping_add(G::VECTORS * S::N)).unwrap_or(&[])
+    }
+
+    /// One class of a group of vectors.
+    #[inline(always)]
+    pub(crate) fn load<S: Simd, G: Group<S>>(&self, s: S, g: G, class: usize) -> G::F {
+        let x = self.class::<S, G>(class);
+        g.gather(
+            #[inline(always)]
+            |k| s.load_part(x.get(k * S::N..).unwrap_or(&[]), 0.0),
+        )
+    }
+
+    /// Has the same class of the rows that come next on its way: a few lines with each class, since the CPU can wait for only
+    /// so many.
+    #[inline(always)]
+    pub(crate) fn prefetch<S: Simd, G: Group<S>>(&self, s: S, _: G, class: usize) {
+        let count = G::VECTORS * S::N;
+        for line in self.class::<S, G>(class).chunks(LANES).take(count.div_ceil(LANES)) {
+            s.prefetch(line, count);
+        }
     }
 }
 
@@ -305,26 +325,15 @@ impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
     #[inline(always)]
     fn read(&self, class: usize) -> G::F {
         match self.panel.planes {
-            Some(planes) => {
-                let x = planes.class(class, G::VECTORS * S::N);
-                self.g.gather(
-                    #[inline(always)]
-                    |k| self.s.load_part(x.get(k * S::N..).unwrap_or(&[]), 0.0),
-                )
-            }
+            Some(planes) => planes.load(self.s, self.g, class),
             None => self.panel.load(self.s, self.g, class, self.first),
         }
     }
 
-    /// Has the same class of the rows that come next on its way: a few lines with each class, since the CPU can wait for only
-    /// so many.
     #[inline(always)]
     fn prefetch(&self, class: usize) {
         if let Some(planes) = self.panel.planes {
-            let count = G::VECTORS * S::N;
-            for line in planes.class(class, count).chunks(LANES).take(count / LANES) {
-                self.s.prefetch(line, count);
-            }
+            planes.prefetch(self.s, self.g, class);
         }
     }
 

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::{
-    cross::{NoTerms, Same, TARGET, Terms, add_sums},
+    cross::{self, NoTerms, Same, TARGET, Terms, add_sums},
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
     layout::{Layout, Rows},
@@ -250,7 +250,7 @@ fn row_partition<S: Simd, const T: usize>(
     x: Option<&[f32]>,
     out: &mut [f32],
     keep: bool,
-    mut terms: impl Terms<S, T>,
+    mut terms: impl Terms<S, T> + Terms<Four<S>, T>,
 ) -> Partition<S::F> {
     let mut state = State::new(s);
     for start in (0..classes).step_by(TILE) {
@@ -271,7 +271,7 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
     x: Option<&[f32]>,
     out: &mut [f32],
     keep: bool,
-    terms: &mut impl Terms<S, T>,
+    terms: &mut (impl Terms<S, T> + Terms<Four<S>, T>),
 ) {
     let max = max_of(s, x.unwrap_or(out));
     let reference = state.enter(s, start, s.splat(max), terms);
@@ -291,14 +291,18 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
                 s.prefetch(line, TILE.min(len));
             }
             let d = four.sub(load_four(s, chunk), [reference; 4]);
+            // Before the exponentials, which need the registers.
+            let (q, distances) = terms.term(four, start.wrapping_add(from + done), d);
+            for k in 0..4 {
+                let weighted = &mut weighted[group::<S>(k)];
+                *weighted = cross::add_term(s, (q[k], distances[k]), *weighted);
+            }
             let exponentials = Term::new(four, d);
-            for (k, &d) in d.iter().enumerate() {
+            for k in 0..4 {
                 let sum = &mut tally.sums[group::<S>(k)];
                 *sum = s.mul_add(exponentials.p[k], exponentials.scale[k], *sum);
                 tally.below = s.int_add(tally.below, exponentials.below[k]);
                 let at = done + k * S::N;
-                let weighted = &mut weighted[group::<S>(k)];
-                *weighted = terms.add(s, start.wrapping_add(from + at), d, *weighted);
                 if keep && let Some(out) = out.get_mut(at..at + S::N) {
                     s.store_part(exponentials.whole[k], out);
                 }
@@ -313,7 +317,7 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
             let d = s.sub(s.load_part(x.unwrap_or(out).get(done..).unwrap_or(&[]), f32::NEG_INFINITY), reference);
             let term = tally.take(s, s, k, d);
             let weighted = &mut weighted[group::<S>(k)];
-            let added = terms.add(s, start.wrapping_add(from + done), d, *weighted);
+            let added = cross::add_term(s, terms.term(s, start.wrapping_add(from + done), d), *weighted);
             for (sum, added) in weighted.iter_mut().zip(added) {
                 *sum = first_lanes(s, added, used, *sum);
             }

@@ -2,7 +2,7 @@
 //! waiting for the joins of its lanes, which are done for all `N` rows at once.
 
 use super::{
-    cross::{NoTerms, Same, TARGET, Terms, add_sums},
+    cross::{NoTerms, Same, TARGET, Terms, add_sums, add_term},
     gradient::as_floats,
     grid::{LANE_NUMBERS, Run, first_lanes},
     layout::Rows,
@@ -168,7 +168,7 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
             _ if !F::CROSS => tally_of_four(s, four, reference, keep, NoTerms),
             Some(q) => tally_of_four(s, four, reference, keep, Same(q)),
             None => {
-                let targets = places.targets.get(4 * q..).unwrap_or(&[]);
+                let targets = places.targets.as_chunks().0.get(q).copied().unwrap_or_default();
                 tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets))
             }
         };
@@ -224,7 +224,7 @@ fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
         rows,
         0,
         #[inline(always)]
-        |_, x| max = four.max(max, x),
+        |_, _, x| max = four.max(max, x),
     );
     max
 }
@@ -246,7 +246,7 @@ fn others_of_four<S: Simd>(
         rows,
         S::N,
         #[inline(always)]
-        |at, x| {
+        |at, _, x| {
             let (p, t) = math::exp_term(four, four.sub(x, reference));
             let target = match label {
                 Some(label) => Some(four.eq(label, [class; 4])),
@@ -296,21 +296,20 @@ fn tally_of_four<S: Simd, const T: usize>(
         rows,
         S::N,
         #[inline(always)]
-        |at, x| {
+        |at, used, x| {
             let d = four.sub(x, reference);
-            let term = tally.take(s, four, at / S::N, d);
-            keep(at, term.whole);
             if T > 0 {
+                // Before the exponentials, which need the registers.
                 let weighted = &mut weighted[group::<S>(at / S::N)];
-                let added = terms.add(four, at, d, *weighted);
-                // Behind the end of the rows lies −∞.
-                let used = S::N.min(rows[0].len().saturating_sub(at));
+                let added = add_term(four, terms.term(four, at, d), *weighted);
                 for (sum, added) in weighted.iter_mut().zip(added) {
                     for (sum, added) in sum.iter_mut().zip(added) {
                         *sum = first_lanes(s, added, used, *sum);
                     }
                 }
             }
+            let term = tally.take(s, four, at / S::N, d);
+            keep(at, term.whole);
         },
     );
     let joined = join_groups::<S, _>(
@@ -325,10 +324,11 @@ fn tally_of_four<S: Simd, const T: usize>(
     (tally, sums)
 }
 
-/// Hands out the vectors of four rows of the same length side by side, with the number of their first class; behind the end −∞.
+/// Hands out the vectors of four rows of the same length side by side, with the number of their first class and how many they
+/// have; behind the end −∞.
 /// The same places of the rows that come `ahead` after are on their way meanwhile.
 #[inline(always)]
-fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl FnMut(usize, [S::F; 4])) {
+fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl FnMut(usize, usize, [S::F; 4])) {
     let [a, b, c, d] = *rows;
     let [a, b, c, d] = [a.chunks_exact(S::N), b.chunks_exact(S::N), c.chunks_exact(S::N), d.chunks_exact(S::N)];
     let rest = [a.remainder(), b.remainder(), c.remainder(), d.remainder()];
@@ -339,11 +339,11 @@ fn each_vector<S: Simd>(s: S, rows: &[&[f32]; 4], ahead: usize, mut take: impl F
                 s.prefetch(row, ahead * rows[0].len());
             }
         }
-        take(at, load_each(s, [a, b, c, d]));
+        take(at, S::N, load_each(s, [a, b, c, d]));
         at += S::N;
     }
     if !rest[0].is_empty() {
-        take(at, load_each(s, rest));
+        take(at, rest[0].len(), load_each(s, rest));
     }
 }
 
