@@ -82,9 +82,9 @@ pub(crate) trait Terms<O: Ops, const T: usize> {
     fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F;
 }
 
-/// Adds a term to its sums.
+/// Adds a term to the weighted sums.
 #[inline(always)]
-pub(crate) fn add_term<O: Ops, const T: usize>(o: O, (q, d): (O::F, O::F), mut sums: [O::F; T]) -> [O::F; T] {
+pub(crate) fn add_weighted<O: Ops, const T: usize>(o: O, (q, d): (O::F, O::F), mut sums: [O::F; T]) -> [O::F; T] {
     if let Some(cross) = sums.first_mut() {
         *cross = o.neg_mul_add(q, d, *cross);
     }

@@ -20,7 +20,7 @@
 //! joined in one tree (see [`crate::simd`]).
 
 use super::{
-    cross::{Terms, add_sums, add_term},
+    cross::{Terms, add_sums, add_weighted},
     integer, math,
     sum::LaneSums,
 };
@@ -235,7 +235,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
                 sum.set(at, added);
             }
             if T > 0 {
-                let added = add_term(o, terms.term(o, class, d), weighted.get(at).unwrap_or([nothing; T]));
+                let added = add_weighted(o, terms.term(o, class, d), weighted.get(at).unwrap_or([nothing; T]));
                 weighted.set(at, added);
             }
         }
@@ -290,7 +290,7 @@ pub(crate) fn pair<O: Ops, const T: usize>(
         rows.see(class, x);
         rows.keep(class, o.select(o.eq(d, zero), whole, e));
         nothing = o.int_and(nothing, o.shr::<31>(o.bits(d)));
-        weighted = add_sums(o, weighted, add_term(o, terms.term(o, class, d), [o.splat(NOTHING); T]));
+        weighted = add_sums(o, weighted, add_weighted(o, terms.term(o, class, d), [o.splat(NOTHING); T]));
     }
     state.take_block(o, 0, weighted);
     // Two that are equal are the other's 1 and the reference, too. Of two times −∞ none is equal to the reference.

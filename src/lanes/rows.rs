@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::{
-    cross::{self, NoTerms, Same, TARGET, Terms, add_sums},
+    cross::{NoTerms, Same, TARGET, Terms, add_sums, add_weighted},
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
     layout::{Layout, Rows},
@@ -295,17 +295,16 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
             let (q, distances) = terms.term(four, start.wrapping_add(from + done), d);
             for k in 0..4 {
                 let weighted = &mut weighted[group::<S>(k)];
-                *weighted = cross::add_term(s, (q[k], distances[k]), *weighted);
+                *weighted = add_weighted(s, (q[k], distances[k]), *weighted);
             }
             let exponentials = Term::new(four, d);
             for k in 0..4 {
                 let sum = &mut tally.sums[group::<S>(k)];
                 *sum = s.mul_add(exponentials.p[k], exponentials.scale[k], *sum);
                 tally.below = s.int_add(tally.below, exponentials.below[k]);
-                let at = done + k * S::N;
-                if keep && let Some(out) = out.get_mut(at..at + S::N) {
-                    s.store_part(exponentials.whole[k], out);
-                }
+            }
+            if keep && let Some(out) = out.get_mut(done..done + 4 * S::N) {
+                store_four(s, exponentials.whole, out);
             }
             done += 4 * S::N;
         }
@@ -317,7 +316,7 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
             let d = s.sub(s.load_part(x.unwrap_or(out).get(done..).unwrap_or(&[]), f32::NEG_INFINITY), reference);
             let term = tally.take(s, s, k, d);
             let weighted = &mut weighted[group::<S>(k)];
-            let added = cross::add_term(s, terms.term(s, start.wrapping_add(from + done), d), *weighted);
+            let added = add_weighted(s, terms.term(s, start.wrapping_add(from + done), d), *weighted);
             for (sum, added) in weighted.iter_mut().zip(added) {
                 *sum = first_lanes(s, added, used, *sum);
             }
@@ -517,6 +516,14 @@ pub(crate) fn load_four<S: Simd>(s: S, chunk: &[f32]) -> [S::F; 4] {
         #[inline(always)]
         |k| s.load_part(chunk.get(k * S::N..).unwrap_or(&[]), 0.0),
     )
+}
+
+/// Stores four vectors to a chunk: with one condition for all, since behind one of its own the compiler computes each by itself.
+#[inline(always)]
+fn store_four<S: Simd>(s: S, x: [S::F; 4], chunk: &mut [f32]) {
+    for (x, out) in x.into_iter().zip(chunk.chunks_mut(S::N)) {
+        s.store_part(x, out);
+    }
 }
 
 /// The largest element, in four independent chains; a NaN may be lost.

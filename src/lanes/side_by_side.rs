@@ -2,7 +2,7 @@
 //! waiting for the joins of its lanes, which are done for all `N` rows at once.
 
 use super::{
-    cross::{NoTerms, Same, TARGET, Terms, add_sums, add_term},
+    cross::{NoTerms, Same, TARGET, Terms, add_sums, add_weighted},
     gradient::as_floats,
     grid::{LANE_NUMBERS, Run, first_lanes},
     layout::Rows,
@@ -301,7 +301,7 @@ fn tally_of_four<S: Simd, const T: usize>(
             if T > 0 {
                 // Before the exponentials, which need the registers.
                 let weighted = &mut weighted[group::<S>(at / S::N)];
-                let added = add_term(four, terms.term(four, at, d), *weighted);
+                let added = add_weighted(four, terms.term(four, at, d), *weighted);
                 for (sum, added) in weighted.iter_mut().zip(added) {
                     for (sum, added) in sum.iter_mut().zip(added) {
                         *sum = first_lanes(s, added, used, *sum);
