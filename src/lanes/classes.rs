@@ -94,12 +94,12 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
     fn one(&mut self, s: S, i: usize, count: usize) -> (S::F, S::F) {
         let zero = s.splat(0.0);
         let (mut one, mut labels) = ([0], [0; LANES]);
-        let labels = if S::N == 1 { &mut one } else { labels.get_mut(..count.min(S::N)).unwrap_or(&mut []) };
+        let labels = if S::SINGLE { &mut one } else { labels.get_mut(..count.min(S::N)).unwrap_or(&mut []) };
         let Some(ignored) = self.read(s, i, labels) else {
             return (zero, zero);
         };
         let ClassKernel { rows, targets, pass, .. } = &mut *self.kernel;
-        let (weight, kept) = if S::N == 1 || ignored || targets.weight.is_some() {
+        let (weight, kept) = if S::SINGLE || ignored || targets.weight.is_some() {
             targets.weights(s, labels)
         } else {
             (s.splat(1.0), s.eq(zero, zero))

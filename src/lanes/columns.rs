@@ -4,7 +4,7 @@ use super::{
     direct::{Direct, coefficient_of},
     gradient::TargetGradients,
     grid::Run,
-    layout::{Layout, Rows, four_by_one},
+    layout::{Layout, Rows},
     map::{Coefficients, InLanes, Memory, RowMap},
     panel::{BLOCKS, Panel, Planes, WIDTH},
     partition::{Form, Partition},
@@ -31,6 +31,8 @@ impl Default for Columns {
 }
 
 impl Layout for Columns {
+    const AT_ONCE: usize = BLOCKS / WIDTH;
+
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,
@@ -60,9 +62,6 @@ impl Layout for Columns {
         i: usize,
         labels: &[usize],
     ) -> Partition<[S::F; 4]> {
-        if rows.classes > BLOCKS / WIDTH || rows.classes == 0 {
-            return four_by_one::<S, Self, M, F, K>(self, s, rows, memory, run, i, labels);
-        }
         let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, run, i, S::N);
         let (first, planes) = if i >= self.end && rows.grid.seek(run, i) >= WIDTH * S::N {
             (self.start, self.end, self.step) = (i, i.wrapping_add(WIDTH * S::N), (WIDTH * S::N) / LANES);

@@ -30,11 +30,11 @@ impl Layout for Direct {
         labels: &[usize],
     ) -> Partition<S::F> {
         let x = memory.logits();
-        if S::N > 1 {
+        if !S::SINGLE {
             rows.grid.seek(run, i);
         }
         let row = rows.grid.offset(run, 0, i);
-        if S::N == 1 {
+        if S::SINGLE {
             let class = labels.first().copied().filter(|&class| class != IGNORED);
             let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
             let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
@@ -99,7 +99,7 @@ impl Layout for Direct {
         row: &Coefficients<S::F>,
         targets: Option<&TargetGradients<'_, S::F>>,
     ) {
-        if S::N > 1 {
+        if !S::SINGLE {
             write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
         } else {
             write_row::<S, M, K>(s, rows, out, run, i, row);
@@ -285,7 +285,7 @@ impl<S: Simd, const K: usize> Source<S> for InMemory<'_, '_, S, K> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> S::F {
         let shift = self.rows.stride.wrapping_mul(class.cast_signed());
-        if S::N == 1 {
+        if S::SINGLE {
             return self.s.splat(self.x.get(self.row.wrapping_add_signed(shift)).copied().unwrap_or(0.0));
         }
         self.rows.grid.load(self.s, &mut self.run, 0, self.x, self.i, self.count, shift, 0.0)
@@ -305,7 +305,7 @@ pub(crate) fn coefficient_of<'a, S: Simd, G: Group<S>, const K: usize>(
     count: usize,
 ) -> impl FnMut(usize, G::F) -> (G::F, G::F) + Copy + use<'a, S, G, K> {
     let mut run = *run;
-    let whole = S::N > 1 && count == S::N && rows.grid.step(TARGET) == 1;
+    let whole = !S::SINGLE && count == S::N && rows.grid.step(TARGET) == 1;
     let planes = match rows.cross.target {
         Some(Probabilities { data, stride }) if whole && rows.grid.seek(&mut run, i) >= G::VECTORS * S::N => {
             Some(Planes { x: data, at: rows.grid.offset(&run, TARGET, i), stride })

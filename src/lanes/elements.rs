@@ -139,7 +139,7 @@ impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
         let Self { grid, data, loss } = self;
         let (len, loss) = (grid.len, *loss);
-        if S::N > 1 && grid.is_flat() {
+        if !S::SINGLE && grid.is_flat() {
             s.vectorize(&mut Sum::<_, _, K> { arrays: Flat::new(grid, data), len, loss })
         } else {
             s.vectorize(&mut Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss })
@@ -552,7 +552,7 @@ pub(crate) fn map_slice<S: Simd>(s: S, x: Option<&[f32]>, out: &mut [f32], strea
     }
     let four = Four(s);
     let width = 4 * S::N;
-    while S::N > 1 && done + width <= out.len() {
+    while !S::SINGLE && done + width <= out.len() {
         let from = x.unwrap_or(out).get(done..done + width).unwrap_or(&[]);
         let y = four.gather(
             #[inline(always)]

@@ -263,9 +263,9 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         pad: f32,
     ) -> S::F {
-        let whole = S::N == 1 || self.seek(run, i) >= count;
+        let whole = S::SINGLE || self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
-        if S::N == 1 {
+        if S::SINGLE {
             return s.load_part(data.get(offset..).unwrap_or(&[]), pad);
         }
         if whole {
@@ -330,9 +330,9 @@ impl<const K: usize> Grid<'_, K> {
         shift: isize,
         x: S::F,
     ) {
-        let whole = S::N == 1 || self.seek(run, i) >= count;
+        let whole = S::SINGLE || self.seek(run, i) >= count;
         let offset = self.offset(run, k, i).wrapping_add_signed(shift);
-        if S::N == 1 {
+        if S::SINGLE {
             return s.store_part(x, data.get_mut(offset..).unwrap_or(&mut []));
         }
         if whole

@@ -31,6 +31,8 @@ impl Default for Packed {
 }
 
 impl Layout for Packed {
+    const AT_ONCE: usize = SHORT;
+
     #[inline(always)]
     fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         &mut self,

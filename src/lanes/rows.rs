@@ -37,7 +37,7 @@ impl Layout for ByRows {
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
         let few = rows.classes <= if F::CROSS { BLOCK } else { SIDE_BY_SIDE };
-        if few && (!keep || memory.input.is_some()) && S::N > 1 && count == S::N {
+        if few && (!keep || memory.input.is_some()) && !S::SINGLE && count == S::N {
             return side_by_side::partition::<S, M, F, K>(s, rows, memory, run, i, labels);
         }
         if F::ONCE {

@@ -63,7 +63,7 @@ impl<M: OfPartition> RowKernel for Write<'_, '_, M> {
         let mut i = 0;
         while i < rows.grid.len {
             let left = rows.grid.len - i;
-            if left >= 4 * S::N && S::N > 1 {
+            if left >= 4 * S::N && !S::SINGLE {
                 let partition = layout.four::<S, M, M::Form, 2>(s, rows, memory, &mut run, i, &[]);
                 let four = Four(s);
                 let row = M::coefficients(four, &partition);
@@ -207,7 +207,7 @@ impl Reduce<'_> {
     #[inline(always)]
     fn contiguous<S: Simd>(&self) -> &[f32] {
         match self.grid.flat(0, self.data) {
-            FlatArray::Run(x) if S::N > 1 && self.grid.step(0) == 1 => x,
+            FlatArray::Run(x) if !S::SINGLE && self.grid.step(0) == 1 => x,
             _ => &[],
         }
     }

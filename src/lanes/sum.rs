@@ -53,7 +53,7 @@ pub(crate) fn in_lanes<S: Simd, T: Copy, B: Copy>(
     mut last: impl FnMut(&mut T, usize),
     mut join: impl FnMut(T, T) -> T,
 ) -> T {
-    if S::N == 1 {
+    if S::SINGLE {
         return tree(
             LANES,
             neutral,
@@ -184,7 +184,7 @@ pub(crate) trait Items<S: Simd> {
 /// same bits. Where all weights are 0 or 1 (`unit`), their sum in a tile is exact as it is.
 #[inline(always)]
 pub(crate) fn total<S: Simd>(s: S, len: usize, tile: usize, unit: bool, items: &mut impl Items<S>) -> Total {
-    if S::N > 1 && len == 1 {
+    if !S::SINGLE && len == 1 {
         // With nothing to compensate, and not so long a way from the loss to its mean.
         let (loss, weight) = items.one(s, 0, 1);
         let only = |x| LaneSums::of(s, s.add(s.splat(0.0), x)).total(s, 1);
@@ -194,7 +194,7 @@ pub(crate) fn total<S: Simd>(s: S, len: usize, tile: usize, unit: bool, items: &
     let mut start = 0;
     while start < len {
         let count = tile.min(len - start);
-        total.add(&if S::N == 1 {
+        total.add(&if S::SINGLE {
             by_lanes(s, start, count, unit, items)
         } else {
             let (loss, weight) = by_vectors(s, start, count, unit, items);

@@ -196,6 +196,9 @@ impl<'a> Strided<'a> {
 pub(crate) trait Simd: Ops {
     /// Lanes of one register: a power of two from 1 to 16.
     const N: usize;
+    /// Whether that is one. A branch on a constant of its own, instead of on a comparison, spares the compiler all functions that
+    /// only it needs.
+    const SINGLE: bool = Self::N == 1;
     /// `[f32; N]`.
     type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;
 
