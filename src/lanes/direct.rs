@@ -99,10 +99,10 @@ impl Layout for Direct {
         row: &Coefficients<S::F>,
         targets: Option<&TargetGradients<'_, S::F>>,
     ) {
-        if !S::SINGLE {
-            write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
-        } else {
+        if S::SINGLE {
             write_row::<S, M, K>(s, rows, out, run, i, row);
+        } else {
+            write_lanes::<S, M, K>(s, rows, out, run, i, count, row);
         }
         if let Some(targets) = targets {
             targets.write(s, rows, out, run, i);

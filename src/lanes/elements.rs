@@ -9,7 +9,7 @@ use super::{
     sum::{Items, total},
 };
 use crate::{
-    simd::{Four, Group, Kernel, LANES, Ops, Simd},
+    simd::{Four, Group, Kernel, LANES, Ops, Scratch, Simd},
     total::{Compensated, Total},
 };
 
@@ -31,6 +31,9 @@ pub(crate) const TILE: usize = 4096;
 
 /// A loss of one element.
 pub(crate) trait BinaryLoss {
+    /// Whether there are inputs that are refused.
+    const REFUSES: bool;
+
     /// The loss for the input `x` and the target `t`, without its weight.
     fn loss<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F;
     /// The same, and its derivative by `x`.
@@ -43,6 +46,8 @@ pub(crate) trait BinaryLoss {
 pub(crate) struct Probabilities;
 
 impl BinaryLoss for Probabilities {
+    const REFUSES: bool = true;
+
     #[inline(always)]
     fn loss<S: Ops>(s: S, p: S::F, t: S::F, _: S::F) -> S::F {
         let (yes, no) = (math::ln_probability(s, p), math::ln_complement(s, p));
@@ -68,6 +73,8 @@ impl BinaryLoss for Probabilities {
 pub(crate) struct Logits;
 
 impl BinaryLoss for Logits {
+    const REFUSES: bool = false;
+
     #[inline(always)]
     fn loss<S: Ops>(s: S, x: S::F, t: S::F, pos_weight: S::F) -> S::F {
         Parts::new(s, t, pos_weight).loss(s, x, math::soft(s, x))
@@ -139,8 +146,13 @@ impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
         let Self { grid, data, loss } = self;
         let (len, loss) = (grid.len, *loss);
-        if !S::SINGLE && grid.is_flat() {
-            s.vectorize(&mut Sum::<_, _, K> { arrays: Flat::new(grid, data), len, loss })
+        if S::SINGLE {
+            return s.vectorize(&mut Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss });
+        }
+        let may_repeat = |k| matches!(k, WEIGHT | POS_WEIGHT) && grid.run.len <= PERIOD;
+        if grid.is_flat() || grid.is_flat_or_repeats(may_repeat) {
+            let mut memory = [const { Scratch::new() }; 2];
+            s.vectorize(&mut Sum::<_, _, K> { arrays: Flat::new(grid, data, &mut memory), len, loss })
         } else {
             s.vectorize(&mut Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss })
         }
@@ -161,7 +173,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> Kernel for Sum<A, L, K> {
     fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
         let mut items = BinaryItems::<A, L, K> { arrays: &mut self.arrays, valid: true, loss: self.loss };
         // What is written in place cannot be taken back.
-        if K == BACKWARD && items.any_refused(s, self.len) {
+        if K == BACKWARD && L::REFUSES && items.any_refused(s, self.len) {
             return None;
         }
         let mut total = total(s, self.len, TILE, true, &mut items);
@@ -264,20 +276,44 @@ trait Arrays {
     fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F);
 }
 
-/// All elements in one run: each array is contiguous or a single number.
+/// The longest runs that are repeated from a copy: of longer ones few vectors go from one to the next.
+const PERIOD: usize = 1024;
+
+/// A copy of a run, and of as much of the next one as a group of vectors may take.
+type Repeated = Scratch<{ PERIOD / LANES + 4 }>;
+
+/// An array that is walked without its strides.
+#[derive(Clone, Copy)]
+enum Walked<'a> {
+    Flat(FlatArray<'a>),
+    Repeated(&'a [f32]),
+}
+
+/// Arrays that are contiguous or a single number; the weights may be those of a run, repeated in every run.
 struct Flat<'a> {
-    inputs: [Option<FlatArray<'a>>; OUT],
+    inputs: [Option<Walked<'a>>; OUT],
     upstream: FlatArray<'a>,
     out: Option<&'a mut [f32]>,
     gradient: Option<&'a mut [f32]>,
+    /// After so many elements repeated weights start again,
+    period: usize,
+    /// and here they last did.
+    start: usize,
 }
 
 impl<'a> Flat<'a> {
     #[inline(always)]
-    fn new<const K: usize>(grid: &Grid<'_, K>, data: &'a mut Data<'_>) -> Self {
-        let flat = |k: usize| data.inputs[k].map(|data| grid.flat(k, data));
+    fn new<const K: usize>(grid: &Grid<'_, K>, data: &'a mut Data<'_>, memory: &'a mut [Repeated; 2]) -> Self {
+        let flat = |k: usize| data.inputs[k].map(|data| Walked::Flat(grid.flat(k, data)));
+        let [weight, pos_weight] = memory;
+        let weight_of = |k: usize, memory: &'a mut Repeated| match data.inputs[k] {
+            Some(data) if !grid.is_flat() && grid.repeats(k) => Some(Walked::Repeated(repeat(grid, k, data, memory))),
+            _ => flat(k),
+        };
         Self {
-            inputs: [flat(INPUT), flat(TARGET), flat(WEIGHT), flat(POS_WEIGHT)],
+            inputs: [flat(INPUT), flat(TARGET), weight_of(WEIGHT, weight), weight_of(POS_WEIGHT, pos_weight)],
+            period: grid.run.len.max(1),
+            start: 0,
             upstream: match data.upstream {
                 Upstream::Same(x) => FlatArray::Same(x),
                 Upstream::Each(data) => grid.flat(UPSTREAM, data),
@@ -288,14 +324,40 @@ impl<'a> Flat<'a> {
     }
 }
 
+/// The first run's length of array `k`, from element 0 on, and what follows on it.
+fn repeat<'m, const K: usize>(grid: &Grid<'_, K>, k: usize, data: &[f32], memory: &'m mut Repeated) -> &'m [f32] {
+    let period = grid.run.len;
+    let numbers = memory.first(period.saturating_add(4 * LANES));
+    let mut done = period.min(numbers.len());
+    grid.gather(&mut grid.start(), k, data, 0, 0, numbers.get_mut(..done).unwrap_or(&mut []));
+    while let Some((from, to)) = numbers.split_at_mut_checked(done).filter(|(_, to)| !to.is_empty()) {
+        for (to, &mut from) in to.iter_mut().zip(from) {
+            *to = from;
+        }
+        done = done.saturating_mul(2).max(1);
+    }
+    numbers
+}
+
 impl Flat<'_> {
     #[inline(always)]
-    fn array(&self, k: usize) -> FlatArray<'_> {
-        let array = if k == UPSTREAM { Some(self.upstream) } else { self.inputs[k] };
+    fn array(&self, k: usize) -> Walked<'_> {
+        let array = if k == UPSTREAM { Some(Walked::Flat(self.upstream)) } else { self.inputs[k] };
         array.unwrap_or_else(
             #[inline(always)]
-            || FlatArray::Run(self.gradient.as_deref().unwrap_or(&[])),
+            || Walked::Flat(FlatArray::Run(self.gradient.as_deref().unwrap_or(&[]))),
         )
+    }
+
+    /// The memory of array `k` and the place of element `i` in it, which is not before that of the last [`Arrays::seek`]; or the
+    /// number that the array is.
+    #[inline(always)]
+    fn place(&self, k: usize, i: usize) -> Result<(&[f32], usize), f32> {
+        match self.array(k) {
+            Walked::Flat(FlatArray::Same(x)) => Err(x),
+            Walked::Flat(FlatArray::Run(data)) => Ok((data, i)),
+            Walked::Repeated(data) => Ok((data, i.wrapping_sub(self.start))),
+        }
     }
 }
 
@@ -306,13 +368,17 @@ impl Arrays for Flat<'_> {
     }
 
     #[inline(always)]
-    fn seek(&mut self, _i: usize) {}
+    fn seek(&mut self, i: usize) {
+        if i.wrapping_sub(self.start) >= self.period {
+            self.start = i.wrapping_sub(i.checked_rem(self.period).unwrap_or(0));
+        }
+    }
 
     #[inline(always)]
     fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
-        match self.array(k) {
-            FlatArray::Run(data) => s.load_part(data.get(i..i.wrapping_add(count)).unwrap_or(&[]), pad),
-            FlatArray::Same(x) => s.splat(x),
+        match self.place(k, i) {
+            Ok((data, at)) => s.load_part(data.get(at..at.wrapping_add(count)).unwrap_or(&[]), pad),
+            Err(x) => s.splat(x),
         }
     }
 
@@ -325,15 +391,15 @@ impl Arrays for Flat<'_> {
             );
         }
         // One check for all.
-        match self.array(k) {
-            FlatArray::Run(data) => match data.get(i..i.wrapping_add(G::VECTORS * S::N)) {
+        match self.place(k, i) {
+            Ok((data, at)) => match data.get(at..at.wrapping_add(G::VECTORS * S::N)) {
                 Some(block) => g.gather(
                     #[inline(always)]
                     |number| s.load_part(block.get(number * S::N..).unwrap_or(&[]), pad),
                 ),
                 None => g.splat(pad),
             },
-            FlatArray::Same(x) => g.splat(x),
+            Err(x) => g.splat(x),
         }
     }
 

@@ -183,7 +183,30 @@ impl<const K: usize> Grid<'_, K> {
         self.outer.is_empty() && self.run.steps.iter().all(|&step| step == 0 || step == 1)
     }
 
-    /// Array `k` of a flat grid.
+    /// Whether all elements of array `k` follow each other, or are a single number.
+    fn is_flat_array(&self, k: usize) -> bool {
+        let step = self.step(k);
+        let mut reach = step;
+        let axes = self.outer.iter().chain([self.run]).rev();
+        (step == 0 || step == 1)
+            && axes.into_iter().all(|axis| {
+                let follows = axis.steps.get(k) == Some(&reach);
+                reach = reach.wrapping_mul(axis.len.cast_signed());
+                follows
+            })
+    }
+
+    /// Whether all runs of array `k` are the same one, as those of a number for each class are.
+    pub(crate) fn repeats(&self, k: usize) -> bool {
+        self.outer.iter().all(|axis| axis.steps.get(k) == Some(&0))
+    }
+
+    /// Whether each array is flat or, if it is one that may, repeats.
+    pub(crate) fn is_flat_or_repeats(&self, may_repeat: impl Fn(usize) -> bool) -> bool {
+        (0..K).all(|k| self.is_flat_array(k) || may_repeat(k) && self.repeats(k))
+    }
+
+    /// Array `k` of a flat grid, or another flat array.
     #[inline]
     pub(crate) fn flat<'d>(&self, k: usize, data: &'d [f32]) -> FlatArray<'d> {
         let from = data.get(self.offset(&self.start(), k, 0)..).unwrap_or(&[]);
@@ -193,7 +216,7 @@ impl<const K: usize> Grid<'_, K> {
         }
     }
 
-    /// Array `k` of a flat grid, to be written; nothing where there is none.
+    /// The same to be written; nothing where there is none.
     #[inline]
     pub(crate) fn flat_mut<'d>(&self, k: usize, data: Option<&'d mut [f32]>) -> Option<&'d mut [f32]> {
         let offset = self.offset(&self.start(), k, 0);

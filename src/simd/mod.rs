@@ -196,8 +196,8 @@ impl<'a> Strided<'a> {
 pub(crate) trait Simd: Ops {
     /// Lanes of one register: a power of two from 1 to 16.
     const N: usize;
-    /// Whether that is one. A branch on a constant of its own, instead of on a comparison, spares the compiler all functions that
-    /// only it needs.
+    /// Whether that is one. What only the other side of a branch on it needs is not compiled at all, as it would be behind a
+    /// comparison.
     const SINGLE: bool = Self::N == 1;
     /// `[f32; N]`.
     type Lanes: Copy + AsRef<[f32]> + AsMut<[f32]>;

@@ -142,6 +142,21 @@ pub fn soft_classes(random: &mut Random, shape: &[usize], options: Options) -> C
     options.case(random, Loss::CrossEntropy, input, Target::Probabilities(target))
 }
 
+/// Rows with weights for each class, as many rows as it takes for more elements than a tile has: of classes that vectors take in
+/// several rows, and of so many that weights are not copied any more.
+pub fn weights_of_classes(random: &mut Random) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for classes in [2, 3, 7, 16, 63, 64, 65, 100, 1023, 1024, 1025] {
+        let shape = [size(4500) / classes + 2, classes];
+        for loss in [Loss::Bce, Loss::BceWithLogits] {
+            let mut weights = || Some(Array::from_fn(&[classes], |_| random.uniform(0.25, 2.0)));
+            let (weight, pos_weight) = (weights(), weights().filter(|_| loss == Loss::BceWithLogits));
+            cases.push(Case { weight, pos_weight, ..binary(random, loss, &shape, false, false) });
+        }
+    }
+    cases
+}
+
 /// A binary loss, with weights whose shape broadcasts to that of the input, in various ways.
 pub fn binary(random: &mut Random, loss: Loss, shape: &[usize], weight: bool, pos_weight: bool) -> Case {
     let (low, high) = if loss == Loss::Bce { (0.0, 1.0) } else { (-10.0, 10.0) };

@@ -5,7 +5,10 @@ use crate::common::{
     backends,
     case::{Case, Loss, Setting},
     check,
-    generate::{CLASSES, Ignored, Options, ROWS, binary, class_shapes_for_layouts, classes, size, soft_classes},
+    generate::{
+        CLASSES, Ignored, Options, ROWS, binary, class_shapes_for_layouts, classes, size, soft_classes,
+        weights_of_classes,
+    },
     kernels,
     random::Random,
 };
@@ -178,6 +181,13 @@ fn kernels_of_any_bits() {
     let mut random = Random::new(17);
     kernels::assert_same_bits(&Array::from_fn(&[size(3000)], |_| f32::from_bits(random.next() as u32)));
     kernels::assert_same_bits(&Array::from_fn(&[50, 3], |_| f32::from_bits(random.next() as u32)));
+}
+
+#[test]
+fn binary_losses_with_weights_of_classes() {
+    for case in weights_of_classes(&mut Random::new(18)) {
+        case.assert_same_bits();
+    }
 }
 
 /// What `portable` gives is one of the backends of that arithmetic, on the same instructions.

@@ -5,7 +5,7 @@ use crate::common::{
     backends,
     case::{Case, Loss, Setting},
     check,
-    generate::{Ignored, Options, binary, classes, soft_classes},
+    generate::{Ignored, Options, binary, classes, soft_classes, weights_of_classes},
     kernels::Map,
     layouts::{CONTIGUOUS, Canvas, Laid, PLACEMENTS, Placement},
     random::Random,
@@ -75,6 +75,14 @@ fn binary_losses() {
             assert_same_bits(&pools, &binary(&mut random, loss, &shape, false, false));
             assert_same_bits(&pools, &binary(&mut random, loss, &shape, true, true));
         }
+    }
+}
+
+#[test]
+fn binary_losses_with_weights_of_classes() {
+    let pools = pools();
+    for case in weights_of_classes(&mut Random::new(26)) {
+        assert_same_bits(&pools, &case);
     }
 }
 
