@@ -95,7 +95,7 @@ pub(super) fn bench(case: Case) -> Bench {
         }
         Work::BceWithLogits { .. } | Work::BceWithLogitsEach | Work::BceWithLogitsGrad => {
             targets = (0..len).map(|_| random.uniform().round()).collect();
-            weight = vec![2.5];
+            weight = (0..c).map(|_| 0.5 + random.uniform()).collect();
         }
         Work::Bce | Work::BceGrad => {
             x.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));

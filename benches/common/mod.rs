@@ -176,7 +176,7 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "bce_logits/100000", logits, [1, 100_000], RowMajor, 0.40);
     add(group, "bce_logits/10000000", logits, [1, 10_000_000], RowMajor, 0.0);
     add(group, "bce_logits_each/100000", Work::BceWithLogitsEach, [1, 100_000], RowMajor, 0.0);
-    add(group, "bce_logits_pos_weight/100000", Work::BceWithLogits { pos_weight: true }, [1, 100_000], RowMajor, 0.0);
+    add(group, "bce_logits_pos_weight/5000x20", Work::BceWithLogits { pos_weight: true }, [5000, 20], RowMajor, 0.0);
     add(group, "bce_logits_step2/100000", logits, [1, 100_000], Step2, 0.0);
     add(group, "bce_logits_transposed/100000", logits, [1000, 100], Transposed, 0.0);
     add(group, "bce/10", Work::Bce, [1, 10], RowMajor, 0.0);
@@ -233,7 +233,7 @@ pub(crate) struct Bench {
     pub(crate) classes: Vec<i64>,
     /// Class probabilities in the input's layout, or the targets of the binary losses; empty otherwise.
     pub(crate) targets: Aligned,
-    /// A weight for each class, or `pos_weight`; empty otherwise.
+    /// A weight, or `pos_weight`, for each class; empty otherwise.
     pub(crate) weight: Vec<f32>,
     /// The results of the last run, without gaps: one for each element, each row, or the whole input; with a gradient the
     /// loss after it.
@@ -285,7 +285,7 @@ impl Bench {
             Work::BceWithLogits { pos_weight } => {
                 let mut loss = BceWithLogitsLoss::new().on(backend);
                 if pos_weight {
-                    loss = loss.pos_weight(View::new(&self.weight, [1])?.broadcast_to(shape)?);
+                    loss = loss.pos_weight(View::new(&self.weight, [self.weight.len()])?.broadcast_to(shape)?);
                 }
                 self.out[0] = loss.mean(x, targets()?)?;
             }

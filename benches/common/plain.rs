@@ -94,9 +94,13 @@ fn compute<F: Float>(bench: &Bench, mut put: impl FnMut(F)) {
             put(sum / count(bench.case.rows()));
         }
         Work::BceWithLogits { pos_weight } => {
-            let pos_weight = F::from(if pos_weight { bench.weight[0] } else { 1.0 });
             let mut sum = F::from(0.0);
-            each(bench, |x, t: F| sum += bce_with_logits(x, t, pos_weight));
+            if pos_weight {
+                let mut weights = bench.weight.iter().cycle().map(|&weight| F::from(weight));
+                each(bench, |x, t: F| sum += bce_with_logits(x, t, weights.next().expect("a weight for each class")));
+            } else {
+                each(bench, |x, t: F| sum += bce_with_logits(x, t, F::from(1.0)));
+            }
             put(sum / count(bench.case.elements()));
         }
         Work::BceWithLogitsEach => each(bench, |x: F, t| put(bce_with_logits(x, t, F::from(1.0)))),
