@@ -146,11 +146,8 @@ impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
         let Self { grid, data, loss } = self;
         let (len, loss) = (grid.len, *loss);
-        if S::SINGLE {
-            return s.vectorize(&mut Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss });
-        }
         let may_repeat = |k| matches!(k, WEIGHT | POS_WEIGHT) && grid.run.len <= PERIOD;
-        if grid.is_flat() || grid.is_flat_or_repeats(may_repeat) {
+        if !S::SINGLE && (grid.is_flat() || grid.is_flat_or_repeats(may_repeat)) {
             let mut memory = [const { Scratch::new() }; 2];
             s.vectorize(&mut Sum::<_, _, K> { arrays: Flat::new(grid, data, &mut memory), len, loss })
         } else {
