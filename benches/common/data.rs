@@ -93,9 +93,10 @@ pub(super) fn bench(case: Case) -> Bench {
                 row.iter_mut().for_each(|t| *t /= sum);
             }
         }
-        Work::BceWithLogits { .. } | Work::BceWithLogitsEach | Work::BceWithLogitsGrad => {
+        Work::BceWithLogits { .. } | Work::BceWithLogitsRows | Work::BceWithLogitsEach | Work::BceWithLogitsGrad => {
             targets = (0..len).map(|_| random.uniform().round()).collect();
-            weight = (0..c).map(|_| 0.5 + random.uniform()).collect();
+            let weights = if case.work == Work::BceWithLogitsRows { case.rows() } else { c };
+            weight = (0..weights).map(|_| 0.5 + random.uniform()).collect();
         }
         Work::Bce | Work::BceGrad => {
             x.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));

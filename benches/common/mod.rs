@@ -25,6 +25,8 @@ pub(crate) enum Work {
     Probabilities,
     /// Binary cross entropy of logits, mean.
     BceWithLogits { pos_weight: bool },
+    /// The same with a weight for each row.
+    BceWithLogitsRows,
     /// Binary cross entropy of logits, the loss of each element.
     BceWithLogitsEach,
     /// Binary cross entropy of probabilities, mean.
@@ -177,6 +179,9 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "bce_logits/10000000", logits, [1, 10_000_000], RowMajor, 0.0);
     add(group, "bce_logits_each/100000", Work::BceWithLogitsEach, [1, 100_000], RowMajor, 0.0);
     add(group, "bce_logits_pos_weight/5000x20", Work::BceWithLogits { pos_weight: true }, [5000, 20], RowMajor, 0.0);
+    add(group, "bce_logits_row_weight/1000x100", Work::BceWithLogitsRows, [1000, 100], RowMajor, 0.0);
+    add(group, "bce_logits_row_weight/5000x20", Work::BceWithLogitsRows, [5000, 20], RowMajor, 0.0);
+    add(group, "bce_logits_padded/1000x100", logits, [1000, 100], Padded, 0.0);
     add(group, "bce_logits_step2/100000", logits, [1, 100_000], Step2, 0.0);
     add(group, "bce_logits_transposed/100000", logits, [1000, 100], Transposed, 0.0);
     add(group, "bce/10", Work::Bce, [1, 10], RowMajor, 0.0);
@@ -194,6 +199,7 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "ln/100000", ln, [1, 100_000], RowMajor, 0.0);
     add(group, "sigmoid/10", sigmoid, [1, 10], RowMajor, 0.0);
     add(group, "sigmoid/100000", sigmoid, [1, 100_000], RowMajor, 0.18);
+    add(group, "sigmoid_padded/1000x100", sigmoid, [1000, 100], Padded, 0.0);
     add(group, "sigmoid_step2/100000", sigmoid, [1, 100_000], Step2, 0.0);
     add(group, "softplus/100000", softplus, [1, 100_000], RowMajor, 0.40);
     add(group, "log_sigmoid/100000", log_sigmoid, [1, 100_000], RowMajor, 0.40);
@@ -233,7 +239,7 @@ pub(crate) struct Bench {
     pub(crate) classes: Vec<i64>,
     /// Class probabilities in the input's layout, or the targets of the binary losses; empty otherwise.
     pub(crate) targets: Aligned,
-    /// A weight, or `pos_weight`, for each class; empty otherwise.
+    /// A weight, or `pos_weight`, for each class or row; empty otherwise.
     pub(crate) weight: Vec<f32>,
     /// The results of the last run, without gaps: one for each element, each row, or the whole input; with a gradient the
     /// loss after it.
@@ -288,6 +294,12 @@ impl Bench {
                     loss = loss.pos_weight(View::new(&self.weight, [self.weight.len()])?.broadcast_to(shape)?);
                 }
                 self.out[0] = loss.mean(x, targets()?)?;
+            }
+            Work::BceWithLogitsRows => {
+                let mut ones = shape;
+                ones[1..].fill(1);
+                let weight = View::new(&self.weight, ones)?.broadcast_to(shape)?;
+                self.out[0] = BceWithLogitsLoss::new().weight(weight).on(backend).mean(x, targets()?)?;
             }
             Work::BceWithLogitsEach => {
                 let out = ViewMut::new(&mut self.out, shape)?;

@@ -103,6 +103,16 @@ fn compute<F: Float>(bench: &Bench, mut put: impl FnMut(F)) {
             }
             put(sum / count(bench.case.elements()));
         }
+        Work::BceWithLogitsRows => {
+            let mut sum = F::from(0.0);
+            let [_, classes, ..] = bench.case.shape;
+            let mut weights = bench.weight.iter().flat_map(|&weight| core::iter::repeat_n(F::from(weight), classes));
+            each(bench, |x, t: F| {
+                let weight = weights.next().expect("a weight for each row");
+                sum += weight * bce_with_logits(x, t, F::from(1.0));
+            });
+            put(sum / count(bench.case.elements()));
+        }
         Work::BceWithLogitsEach => each(bench, |x: F, t| put(bce_with_logits(x, t, F::from(1.0)))),
         Work::Bce => {
             let mut sum = F::from(0.0);

@@ -185,7 +185,7 @@ impl Columns {
                     *to = from;
                 }
             } else {
-                rows.grid.gather(run, 0, x, start, shift, to);
+                rows.grid.gather(s, run, 0, x, start, shift, to);
             }
         }
     }

@@ -3,8 +3,11 @@
 use core::marker::PhantomData;
 
 use super::{
-    gradient::Upstream,
-    grid::{FlatArray, Grid, Run},
+    arrays::{
+        Arrays, BACKWARD, Data, GRADIENT, INPUT, InVectors, OUT, OneByOne, POS_WEIGHT, TARGET, UPSTREAM, WEIGHT,
+        buffers,
+    },
+    grid::Grid,
     math,
     sum::{Items, total},
 };
@@ -12,19 +15,6 @@ use crate::{
     simd::{Four, Group, Kernel, LANES, Ops, Scratch, Simd},
     total::{Compensated, Total},
 };
-
-/// The arrays of a binary loss, in the order of its grid.
-pub(crate) const INPUT: usize = 0;
-pub(crate) const TARGET: usize = 1;
-pub(crate) const WEIGHT: usize = 2;
-pub(crate) const POS_WEIGHT: usize = 3;
-pub(crate) const OUT: usize = 4;
-pub(crate) const GRADIENT: usize = 5;
-pub(crate) const UPSTREAM: usize = 6;
-
-/// How many there are, without and with a gradient.
-pub(crate) const FORWARD: usize = 5;
-pub(crate) const BACKWARD: usize = 7;
 
 /// Elements in a tile of the sum.
 pub(crate) const TILE: usize = 4096;
@@ -127,17 +117,6 @@ pub(crate) struct Binary<'a, L, const K: usize> {
     pub(crate) loss: PhantomData<L>,
 }
 
-/// Input, target, weight and `pos_weight`; the input is missing where the gradient takes its place.
-pub(crate) type Inputs<'a> = [Option<&'a [f32]>; OUT];
-
-/// The memory of the arrays of a binary loss.
-pub(crate) struct Data<'a> {
-    pub(crate) inputs: Inputs<'a>,
-    pub(crate) upstream: Upstream<'a>,
-    pub(crate) out: Option<&'a mut [f32]>,
-    pub(crate) gradient: Option<&'a mut [f32]>,
-}
-
 impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     /// `None` where an input was refused.
     type Output = Option<Total>;
@@ -146,12 +125,11 @@ impl<L: BinaryLoss, const K: usize> Kernel for Binary<'_, L, K> {
     fn run<S: Simd>(&mut self, s: S) -> Option<Total> {
         let Self { grid, data, loss } = self;
         let (len, loss) = (grid.len, *loss);
-        let may_repeat = |k| matches!(k, WEIGHT | POS_WEIGHT) && grid.run.len <= PERIOD;
-        if !S::SINGLE && (grid.is_flat() || grid.is_flat_or_repeats(may_repeat)) {
-            let mut memory = [const { Scratch::new() }; 2];
-            s.vectorize(&mut Sum::<_, _, K> { arrays: Flat::new(grid, data, &mut memory), len, loss })
+        if S::SINGLE {
+            Sum::<_, _, K> { arrays: OneByOne::new(grid, data), len, loss }.run(s)
         } else {
-            s.vectorize(&mut Sum::<_, _, K> { arrays: Strided { run: grid.start(), data, grid }, len, loss })
+            let mut memory = buffers::<K>();
+            s.vectorize(&mut Sum::<_, _, K> { arrays: InVectors::new(s, grid, data, &mut memory), len, loss })
         }
     }
 }
@@ -174,6 +152,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> Kernel for Sum<A, L, K> {
             return None;
         }
         let mut total = total(s, self.len, TILE, true, &mut items);
+        items.arrays.finish(s);
         total.weight = Compensated::from_count(self.len);
         items.valid.then_some(total)
     }
@@ -191,7 +170,7 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<'_, A, L, K> {
     /// The losses of a group of elements, of which each vector has `count`, and their gradient.
     #[inline(always)]
     fn losses<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) -> G::F {
-        self.arrays.seek(i);
+        self.arrays.seek(s, i);
         let x = self.load(s, g, INPUT, i, count, 0.0);
         let t = self.load(s, g, TARGET, i, count, 0.0);
         self.valid &= !L::refuses(g, x);
@@ -206,9 +185,9 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<'_, A, L, K> {
         }
         if K == BACKWARD {
             gradient = g.mul(self.load(s, g, UPSTREAM, i, count, 1.0), gradient);
-            self.store(s, g, GRADIENT, i, count, gradient);
+            self.arrays.store(s, g, GRADIENT, i, count, gradient);
         }
-        self.store(s, g, OUT, i, count, loss);
+        self.arrays.store(s, g, OUT, i, count, loss);
         loss
     }
 
@@ -216,29 +195,32 @@ impl<A: Arrays, L: BinaryLoss, const K: usize> BinaryItems<'_, A, L, K> {
     #[inline(always)]
     fn any_refused<S: Simd>(&mut self, s: S, len: usize) -> bool {
         let mut i = 0;
-        while i < len {
-            let count = S::N.min(len - i);
-            self.arrays.seek(i);
-            if L::refuses(s, self.load(s, s, INPUT, i, count, 0.0)) {
+        while !S::SINGLE && i + 4 * S::N <= len {
+            if self.refuses(s, Four(s), i, S::N) {
                 return true;
             }
-            i = i.wrapping_add(count);
+            i += 4 * S::N;
+        }
+        while i < len {
+            let count = S::N.min(len - i);
+            if self.refuses(s, s, i, count) {
+                return true;
+            }
+            i += count;
         }
         false
     }
 
+    /// Whether any input of a group of elements is, of which each vector has `count`.
     #[inline(always)]
-    fn load<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
-        self.arrays.load_group(s, g, k, i, count, pad)
+    fn refuses<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) -> bool {
+        self.arrays.seek(s, i);
+        L::refuses(g, self.load(s, g, INPUT, i, count, 0.0))
     }
 
     #[inline(always)]
-    fn store<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, x: G::F) {
-        g.scatter(
-            x,
-            #[inline(always)]
-            |number, x| self.arrays.store(s, k, i.wrapping_add(number * S::N), count, x),
-        );
+    fn load<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
+        self.arrays.load(s, g, k, i, count, pad)
     }
 }
 
@@ -251,198 +233,6 @@ impl<S: Simd, A: Arrays, L: BinaryLoss, const K: usize> Items<S> for BinaryItems
     #[inline(always)]
     fn four(&mut self, s: S, i: usize) -> ([S::F; 4], [S::F; 4]) {
         (self.losses(s, Four(s), i, S::N), [s.splat(0.0); 4])
-    }
-}
-
-/// The arrays of a binary loss, walked in one way.
-trait Arrays {
-    fn has(&self, k: usize) -> bool;
-    /// Goes to element `i`.
-    fn seek(&mut self, i: usize);
-    /// The elements `i .. i + count` of array `k`; `pad` in the other lanes.
-    fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F;
-    /// The same for a group of vectors with `count` elements each.
-    #[inline(always)]
-    fn load_group<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
-        g.gather(
-            #[inline(always)]
-            |number| self.load(s, k, i.wrapping_add(number * S::N), count, pad),
-        )
-    }
-    /// Writes the elements `i .. i + count` of the array `k`, if it is there.
-    fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F);
-}
-
-/// The longest runs that are repeated from a copy: of longer ones few vectors go from one to the next.
-const PERIOD: usize = 1024;
-
-/// A copy of a run, and of as much of the next one as a group of vectors may take.
-type Repeated = Scratch<{ PERIOD / LANES + 4 }>;
-
-/// An array that is walked without its strides.
-#[derive(Clone, Copy)]
-enum Walked<'a> {
-    Flat(FlatArray<'a>),
-    Repeated(&'a [f32]),
-}
-
-/// Arrays that are contiguous or a single number; the weights may be those of a run, repeated in every run.
-struct Flat<'a> {
-    inputs: [Option<Walked<'a>>; OUT],
-    upstream: FlatArray<'a>,
-    out: Option<&'a mut [f32]>,
-    gradient: Option<&'a mut [f32]>,
-    /// After so many elements repeated weights start again,
-    period: usize,
-    /// and here they last did.
-    start: usize,
-}
-
-impl<'a> Flat<'a> {
-    #[inline(always)]
-    fn new<const K: usize>(grid: &Grid<'_, K>, data: &'a mut Data<'_>, memory: &'a mut [Repeated; 2]) -> Self {
-        let flat = |k: usize| data.inputs[k].map(|data| Walked::Flat(grid.flat(k, data)));
-        let [weight, pos_weight] = memory;
-        let weight_of = |k: usize, memory: &'a mut Repeated| match data.inputs[k] {
-            Some(data) if !grid.is_flat() && grid.repeats(k) => Some(Walked::Repeated(repeat(grid, k, data, memory))),
-            _ => flat(k),
-        };
-        Self {
-            inputs: [flat(INPUT), flat(TARGET), weight_of(WEIGHT, weight), weight_of(POS_WEIGHT, pos_weight)],
-            period: grid.run.len.max(1),
-            start: 0,
-            upstream: match data.upstream {
-                Upstream::Same(x) => FlatArray::Same(x),
-                Upstream::Each(data) => grid.flat(UPSTREAM, data),
-            },
-            out: grid.flat_mut(OUT, data.out.as_deref_mut()),
-            gradient: grid.flat_mut(GRADIENT, data.gradient.as_deref_mut()),
-        }
-    }
-}
-
-/// The first run's length of array `k`, from element 0 on, and what follows on it.
-fn repeat<'m, const K: usize>(grid: &Grid<'_, K>, k: usize, data: &[f32], memory: &'m mut Repeated) -> &'m [f32] {
-    let period = grid.run.len;
-    let numbers = memory.first(period.saturating_add(4 * LANES));
-    let mut done = period.min(numbers.len());
-    grid.gather(&mut grid.start(), k, data, 0, 0, numbers.get_mut(..done).unwrap_or(&mut []));
-    while let Some((from, to)) = numbers.split_at_mut_checked(done).filter(|(_, to)| !to.is_empty()) {
-        for (to, &mut from) in to.iter_mut().zip(from) {
-            *to = from;
-        }
-        done = done.saturating_mul(2).max(1);
-    }
-    numbers
-}
-
-impl Flat<'_> {
-    #[inline(always)]
-    fn array(&self, k: usize) -> Walked<'_> {
-        let array = if k == UPSTREAM { Some(Walked::Flat(self.upstream)) } else { self.inputs[k] };
-        array.unwrap_or_else(
-            #[inline(always)]
-            || Walked::Flat(FlatArray::Run(self.gradient.as_deref().unwrap_or(&[]))),
-        )
-    }
-
-    /// The memory of array `k` and the place of element `i` in it, which is not before that of the last [`Arrays::seek`]; or the
-    /// number that the array is.
-    #[inline(always)]
-    fn place(&self, k: usize, i: usize) -> Result<(&[f32], usize), f32> {
-        match self.array(k) {
-            Walked::Flat(FlatArray::Same(x)) => Err(x),
-            Walked::Flat(FlatArray::Run(data)) => Ok((data, i)),
-            Walked::Repeated(data) => Ok((data, i.wrapping_sub(self.start))),
-        }
-    }
-}
-
-impl Arrays for Flat<'_> {
-    #[inline(always)]
-    fn has(&self, k: usize) -> bool {
-        self.inputs[k].is_some()
-    }
-
-    #[inline(always)]
-    fn seek(&mut self, i: usize) {
-        if i.wrapping_sub(self.start) >= self.period {
-            self.start = i.wrapping_sub(i.checked_rem(self.period).unwrap_or(0));
-        }
-    }
-
-    #[inline(always)]
-    fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
-        match self.place(k, i) {
-            Ok((data, at)) => s.load_part(data.get(at..at.wrapping_add(count)).unwrap_or(&[]), pad),
-            Err(x) => s.splat(x),
-        }
-    }
-
-    #[inline(always)]
-    fn load_group<S: Simd, G: Group<S>>(&mut self, s: S, g: G, k: usize, i: usize, count: usize, pad: f32) -> G::F {
-        if G::VECTORS == 1 {
-            return g.gather(
-                #[inline(always)]
-                |_| self.load(s, k, i, count, pad),
-            );
-        }
-        // One check for all.
-        match self.place(k, i) {
-            Ok((data, at)) => match data.get(at..at.wrapping_add(G::VECTORS * S::N)) {
-                Some(block) => g.gather(
-                    #[inline(always)]
-                    |number| s.load_part(block.get(number * S::N..).unwrap_or(&[]), pad),
-                ),
-                None => g.splat(pad),
-            },
-            Err(x) => g.splat(x),
-        }
-    }
-
-    #[inline(always)]
-    fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F) {
-        let array = if k == OUT { &mut self.out } else { &mut self.gradient };
-        if let Some(out) = array.as_deref_mut().unwrap_or(&mut []).get_mut(i..i.wrapping_add(count)) {
-            s.store_part(x, out);
-        }
-    }
-}
-
-/// Any layout.
-struct Strided<'k, 'a, const K: usize> {
-    grid: &'k Grid<'a, K>,
-    run: Run<K>,
-    data: &'k mut Data<'a>,
-}
-
-impl<const K: usize> Arrays for Strided<'_, '_, K> {
-    #[inline(always)]
-    fn has(&self, k: usize) -> bool {
-        self.data.inputs[k].is_some()
-    }
-
-    #[inline(always)]
-    fn seek(&mut self, i: usize) {
-        self.grid.seek(&mut self.run, i);
-    }
-
-    #[inline(always)]
-    fn load<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, pad: f32) -> S::F {
-        let data = match self.data.upstream {
-            Upstream::Same(x) if k == UPSTREAM => return s.splat(x),
-            Upstream::Each(data) if k == UPSTREAM => data,
-            _ => self.data.inputs[k].or(self.data.gradient.as_deref()).unwrap_or(&[]),
-        };
-        self.grid.load(s, &mut self.run, k, data, i, count, 0, pad)
-    }
-
-    #[inline(always)]
-    fn store<S: Simd>(&mut self, s: S, k: usize, i: usize, count: usize, x: S::F) {
-        let array = if k == OUT { &mut self.data.out } else { &mut self.data.gradient };
-        if let Some(out) = array {
-            self.grid.store(s, &mut self.run, k, out, i, count, 0, x);
-        }
     }
 }
 
@@ -496,19 +286,56 @@ impl<V: Derivative> Kernel for Derive<'_, V> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) {
-        let Self { grid, data, derivative: _ } = self;
-        let mut arrays = Strided { run: grid.start(), data, grid };
-        for i in (0..grid.len).step_by(S::N) {
-            let count = S::N.min(grid.len - i);
-            arrays.seek(i);
-            let x = arrays.load(s, INPUT, i, count, 0.0);
-            let t = arrays.load(s, TARGET, i, count, 0.0);
-            let one = s.splat(1.0);
-            let pos_weight = if arrays.has(POS_WEIGHT) { arrays.load(s, POS_WEIGHT, i, count, 1.0) } else { one };
-            let weight = if arrays.has(WEIGHT) { arrays.load(s, WEIGHT, i, count, 1.0) } else { one };
-            let factor = s.mul(weight, arrays.load(s, UPSTREAM, i, count, 1.0));
-            arrays.store(s, GRADIENT, i, count, s.mul(factor, V::value(s, x, t, pos_weight)));
+        let Self { grid, data, derivative } = self;
+        let (len, derivative) = (grid.len, *derivative);
+        if S::SINGLE {
+            Each { arrays: OneByOne::new(grid, data), len, derivative }.run(s);
+        } else {
+            let mut memory = buffers::<BACKWARD>();
+            s.vectorize(&mut Each { arrays: InVectors::new(s, grid, data, &mut memory), len, derivative });
         }
+    }
+}
+
+/// A derivative over arrays that are walked in one way.
+struct Each<A, V> {
+    arrays: A,
+    len: usize,
+    derivative: PhantomData<V>,
+}
+
+impl<A: Arrays, V: Derivative> Kernel for Each<A, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, s: S) {
+        let mut i = 0;
+        while !S::SINGLE && i + 4 * S::N <= self.len {
+            self.values(s, Four(s), i, S::N);
+            i += 4 * S::N;
+        }
+        while i < self.len {
+            let count = S::N.min(self.len - i);
+            self.values(s, s, i, count);
+            i += count;
+        }
+        self.arrays.finish(s);
+    }
+}
+
+impl<A: Arrays, V: Derivative> Each<A, V> {
+    /// Those of a group of elements, of which each vector has `count`.
+    #[inline(always)]
+    fn values<S: Simd, G: Group<S>>(&mut self, s: S, g: G, i: usize, count: usize) {
+        let Self { arrays, .. } = self;
+        arrays.seek(s, i);
+        let one = g.splat(1.0);
+        let x = arrays.load(s, g, INPUT, i, count, 0.0);
+        let t = arrays.load(s, g, TARGET, i, count, 0.0);
+        let pos_weight = if arrays.has(POS_WEIGHT) { arrays.load(s, g, POS_WEIGHT, i, count, 1.0) } else { one };
+        let weight = if arrays.has(WEIGHT) { arrays.load(s, g, WEIGHT, i, count, 1.0) } else { one };
+        let factor = g.mul(weight, arrays.load(s, g, UPSTREAM, i, count, 1.0));
+        arrays.store(s, g, GRADIENT, i, count, g.mul(factor, V::value(g, x, t, pos_weight)));
     }
 }
 
@@ -557,31 +384,62 @@ impl<F: Function> Kernel for Map<'_, F> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) {
-        let Self { grid, input, out, function: _ } = self;
-        let mut run = grid.start();
+        let run = self.grid.run;
+        if S::SINGLE || run.steps == [1, 1] && run.len >= self.grid.len.min(8 * S::N) {
+            self.by_runs(s);
+        } else {
+            self.by_windows(s);
+        }
+    }
+}
+
+/// Elements in the window of a map: at its end the results of the last vectors are waited for.
+const MAP_WINDOW: usize = 2048;
+
+impl<F: Function> Map<'_, F> {
+    /// Where they are: contiguous runs, or single lanes.
+    #[inline(always)]
+    fn by_runs<S: Simd>(&mut self, s: S) {
+        let Self { grid, input, out, function } = self;
         let contiguous = grid.run.steps == [1, 1];
+        let mut run = grid.start();
         let mut i = 0;
         while i < grid.len {
             let left = grid.seek(&mut run, i).min(grid.len - i);
-            if contiguous {
+            if !S::SINGLE || contiguous {
                 let range = |k| {
                     let offset = grid.offset(&run, k, i);
                     offset..offset.wrapping_add(left)
                 };
                 let x = input.and_then(|x| x.get(range(0)));
-                let y = out.get_mut(range(1)).unwrap_or(&mut []);
                 let stream = x.is_some() && grid.len >= STREAMED;
-                map_slice(s, x, y, stream, &PhantomData::<F>);
+                map_slice(s, x, out.get_mut(range(1)).unwrap_or(&mut []), stream, function);
                 i = i.wrapping_add(left);
                 continue;
             }
-            let count = S::N.min(grid.len - i);
             let x = match input {
-                Some(x) => grid.load(s, &mut run, 0, x, i, count, 0, 0.0),
-                None => grid.load(s, &mut run, 1, out, i, count, 0, 0.0),
+                Some(x) => grid.load(s, &mut run, 0, x, i, 1, 0, 0.0),
+                None => grid.load(s, &mut run, 1, out, i, 1, 0, 0.0),
             };
-            grid.store(s, &mut run, 1, out, i, count, 0, F::value(s, x));
-            i = i.wrapping_add(count);
+            grid.store(s, &mut run, 1, out, i, 1, 0, F::value(s, x));
+            i = i.wrapping_add(1);
+        }
+    }
+
+    /// In a copy of some elements at a time: see [`super::arrays`].
+    #[inline(always)]
+    fn by_windows<S: Simd>(&mut self, s: S) {
+        let Self { grid, input, out, function } = self;
+        let mut buffer = Scratch::<{ MAP_WINDOW / LANES }>::new();
+        let mut run = grid.start();
+        for i in (0..grid.len).step_by(MAP_WINDOW) {
+            let window = buffer.first(MAP_WINDOW.min(grid.len - i));
+            match input {
+                Some(x) => grid.gather(s, &mut run, 0, x, i, 0, window),
+                None => grid.gather(s, &mut run, 1, out, i, 0, window),
+            }
+            map_slice(s, None, window, false, function);
+            grid.scatter(s, &mut run, 1, out, i, 0, window);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::vec::Vec;
 
 use crate::{
-    simd::{LANES, Simd},
+    simd::{Kernel, LANES, Simd},
     view::{Layout, count},
 };
 
@@ -39,13 +39,6 @@ pub(crate) struct Run<const K: usize> {
     first: usize,
     len: usize,
     bases: [usize; K],
-}
-
-/// An array of a grid with a single run.
-#[derive(Clone, Copy)]
-pub(crate) enum FlatArray<'a> {
-    Run(&'a [f32]),
-    Same(f32),
 }
 
 /// The axes of a [`Grid`] before they are merged; lives in the caller.
@@ -177,50 +170,29 @@ impl<const K: usize> Grid<'_, K> {
         0
     }
 
-    /// Whether all elements are in one run, in which each array is contiguous or a single number.
-    #[inline]
-    pub(crate) fn is_flat(&self) -> bool {
-        self.outer.is_empty() && self.run.steps.iter().all(|&step| step == 0 || step == 1)
+    /// Where array `k` starts and its step, 1 or 0, if all its elements follow each other or are a single number.
+    #[inline(always)]
+    pub(crate) fn flat_place(&self, k: usize) -> Option<(usize, isize)> {
+        let step = self.step(k);
+        let mut reach = step.wrapping_mul(self.run.len.cast_signed());
+        for axis in self.outer.iter().rev() {
+            if axis.steps.get(k) != Some(&reach) {
+                return None;
+            }
+            reach = reach.wrapping_mul(axis.len.cast_signed());
+        }
+        (step == 0 || step == 1).then(|| (self.offset(&self.start(), k, 0), step))
     }
 
-    /// Whether all elements of array `k` follow each other, or are a single number.
-    fn is_flat_array(&self, k: usize) -> bool {
-        let step = self.step(k);
-        let mut reach = step;
-        let axes = self.outer.iter().chain([self.run]).rev();
-        (step == 0 || step == 1)
-            && axes.into_iter().all(|axis| {
-                let follows = axis.steps.get(k) == Some(&reach);
-                reach = reach.wrapping_mul(axis.len.cast_signed());
-                follows
-            })
+    /// All elements of array `k`, whose memory is `data`, if they follow each other.
+    pub(crate) fn flat_slice<'d>(&self, k: usize, data: &'d [f32]) -> Option<&'d [f32]> {
+        let (offset, _) = self.flat_place(k).filter(|&(_, step)| step == 1)?;
+        data.get(offset..offset.wrapping_add(self.len))
     }
 
     /// Whether all runs of array `k` are the same one, as those of a number for each class are.
     pub(crate) fn repeats(&self, k: usize) -> bool {
         self.outer.iter().all(|axis| axis.steps.get(k) == Some(&0))
-    }
-
-    /// Whether each array is flat or, if it is one that may, repeats.
-    pub(crate) fn is_flat_or_repeats(&self, may_repeat: impl Fn(usize) -> bool) -> bool {
-        (0..K).all(|k| self.is_flat_array(k) || may_repeat(k) && self.repeats(k))
-    }
-
-    /// Array `k` of a flat grid, or another flat array.
-    #[inline]
-    pub(crate) fn flat<'d>(&self, k: usize, data: &'d [f32]) -> FlatArray<'d> {
-        let from = data.get(self.offset(&self.start(), k, 0)..).unwrap_or(&[]);
-        match (self.step(k), from.first()) {
-            (0, Some(&x)) => FlatArray::Same(x),
-            _ => FlatArray::Run(from.get(..self.len).unwrap_or(&[])),
-        }
-    }
-
-    /// The same to be written; nothing where there is none.
-    #[inline]
-    pub(crate) fn flat_mut<'d>(&self, k: usize, data: Option<&'d mut [f32]>) -> Option<&'d mut [f32]> {
-        let offset = self.offset(&self.start(), k, 0);
-        data?.get_mut(offset..offset.wrapping_add(self.len))
     }
 
     /// Moves `run` to where element `i` is, and returns how many elements follow in it, with `i` itself.
@@ -312,21 +284,62 @@ impl<const K: usize> Grid<'_, K> {
             }
         }
         let mut lanes = s.to_lanes(s.splat(pad));
-        self.gather(run, k, data, i, shift, lanes.as_mut().get_mut(..count).unwrap_or(&mut []));
+        self.gather(s, run, k, data, i, shift, lanes.as_mut().get_mut(..count).unwrap_or(&mut []));
         s.from_lanes(lanes)
     }
 
-    /// One run after the other: the way through any layout.
-    #[inline(never)]
-    pub(crate) fn gather(&self, run: &mut Run<K>, k: usize, data: &[f32], i: usize, shift: isize, out: &mut [f32]) {
+    /// The elements from `i` on of array `k`, whose memory is `data`, each moved by `shift`; one run after the other, which is the way
+    /// through any layout.
+    #[expect(clippy::too_many_arguments, reason = "as for `load`")]
+    #[inline(always)]
+    pub(crate) fn gather<S: Simd>(
+        &self,
+        s: S,
+        run: &mut Run<K>,
+        k: usize,
+        data: &[f32],
+        i: usize,
+        shift: isize,
+        out: &mut [f32],
+    ) {
+        s.vectorize_apart(&mut Gather { grid: self, run, k, data, i, shift, out });
+    }
+
+    /// Calls `each` for all runs that the elements `i .. i + count` are in: with the number of the first of its elements, counted from
+    /// `i`, how many they are, and where array `k` has them.
+    #[inline(always)]
+    fn each_run(&self, run: &mut Run<K>, k: usize, i: usize, count: usize, mut each: impl FnMut(usize, usize, usize)) {
         let mut done = 0;
-        while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        while done < count {
             let first = i.wrapping_add(done);
-            let count = self.seek(run, first).min(rest.len());
-            let offset = self.offset(run, k, first).wrapping_add_signed(shift);
-            gather(data, offset, self.step(k), rest.get_mut(..count).unwrap_or(&mut []));
-            done = done.wrapping_add(count);
+            let mut len = self.seek(run, first).min(count - done);
+            let mut offset = self.offset(run, k, first);
+            // Along the last axis before the run, one run is a step from the next: no division.
+            let (step, more) = if len < count - done { self.next_runs(run, k) } else { (0, 0) };
+            let mut base = run.bases.get(k).copied().unwrap_or(0);
+            let mut left = more;
+            loop {
+                each(done, len, offset);
+                done += len;
+                if done >= count || left == 0 {
+                    break;
+                }
+                left -= 1;
+                base = base.wrapping_add_signed(step);
+                (offset, len) = (base, run.len.min(count - done));
+            }
         }
+    }
+
+    /// How far the next run of array `k` is in memory, and how many follow at this distance.
+    #[inline(always)]
+    fn next_runs(&self, run: &Run<K>, k: usize) -> (isize, usize) {
+        let Some(axis) = self.outer.last() else {
+            return (0, 0);
+        };
+        let number = run.first.wrapping_add(self.first()).checked_div(run.len).unwrap_or(0);
+        let index = number.checked_rem(axis.len).unwrap_or(0);
+        (axis.steps.get(k).copied().unwrap_or(0), axis.len.saturating_sub(index.saturating_add(1)))
     }
 
     /// The first element of array `k`, whose memory is `data`, for which `test` holds: its number and its value.
@@ -368,19 +381,23 @@ impl<const K: usize> Grid<'_, K> {
         if whole {
             return scatter(data, offset, self.step(k), lanes.as_ref().get(..count).unwrap_or(&[]));
         }
-        self.scatter(run, k, data, i, shift, lanes.as_ref().get(..count).unwrap_or(&[]));
+        self.scatter(s, run, k, data, i, shift, lanes.as_ref().get(..count).unwrap_or(&[]));
     }
 
-    #[inline(never)]
-    fn scatter(&self, run: &mut Run<K>, k: usize, data: &mut [f32], i: usize, shift: isize, x: &[f32]) {
-        let mut done = 0;
-        while let Some(rest) = x.get(done..).filter(|rest| !rest.is_empty()) {
-            let first = i.wrapping_add(done);
-            let count = self.seek(run, first).min(rest.len());
-            let offset = self.offset(run, k, first).wrapping_add_signed(shift);
-            scatter(data, offset, self.step(k), rest.get(..count).unwrap_or(&[]));
-            done = done.wrapping_add(count);
-        }
+    /// The reverse of [`Grid::gather`].
+    #[expect(clippy::too_many_arguments, reason = "as for `load`")]
+    #[inline(always)]
+    pub(crate) fn scatter<S: Simd>(
+        &self,
+        s: S,
+        run: &mut Run<K>,
+        k: usize,
+        data: &mut [f32],
+        i: usize,
+        shift: isize,
+        x: &[f32],
+    ) {
+        s.vectorize_apart(&mut Scatter { grid: self, run, k, data, i, shift, x });
     }
 }
 
@@ -470,6 +487,125 @@ impl<'g, const K: usize> Grid<'g, K> {
         }
         Grid { outer, run, offsets, moved, first, len }
     }
+}
+
+/// [`Grid::gather`], once for each backend.
+struct Gather<'c, 'g, const K: usize> {
+    grid: &'c Grid<'g, K>,
+    run: &'c mut Run<K>,
+    k: usize,
+    data: &'c [f32],
+    i: usize,
+    shift: isize,
+    out: &'c mut [f32],
+}
+
+impl<const K: usize> Kernel for Gather<'_, '_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, s: S) {
+        let Self { grid, run, k, data, i, shift, out } = self;
+        let (k, step, count) = (*k, grid.step(*k), out.len());
+        let from = |offset: usize| data.get(offset.wrapping_add_signed(*shift)..).unwrap_or(&[]);
+        // Each with a loop of its own, since a run may have but a few elements.
+        match step {
+            0 => grid.each_run(
+                run,
+                k,
+                *i,
+                count,
+                #[inline(always)]
+                |at, len, offset| {
+                    let x = s.splat(from(offset).first().copied().unwrap_or(0.0));
+                    for out in place::<S>(out, at, len).chunks_mut(S::N) {
+                        s.store_part(x, out);
+                    }
+                },
+            ),
+            1 => grid.each_run(
+                run,
+                k,
+                *i,
+                count,
+                #[inline(always)]
+                |at, len, offset| {
+                    let x = from(offset);
+                    let out = place::<S>(out, at, len);
+                    match x.get(..out.len()) {
+                        Some(x) => copy(s, x, out),
+                        None => copy(s, x.get(..len).unwrap_or(&[]), out.get_mut(..len).unwrap_or(&mut [])),
+                    }
+                },
+            ),
+            _ => grid.each_run(
+                run,
+                k,
+                *i,
+                count,
+                #[inline(always)]
+                |at, len, offset| {
+                    let out = out.get_mut(at..at + len).unwrap_or(&mut []);
+                    gather(data, offset.wrapping_add_signed(*shift), step, out);
+                },
+            ),
+        }
+    }
+}
+
+/// [`Grid::scatter`], once for each backend.
+struct Scatter<'c, 'g, const K: usize> {
+    grid: &'c Grid<'g, K>,
+    run: &'c mut Run<K>,
+    k: usize,
+    data: &'c mut [f32],
+    i: usize,
+    shift: isize,
+    x: &'c [f32],
+}
+
+impl<const K: usize> Kernel for Scatter<'_, '_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, s: S) {
+        let Self { grid, run, k, data, i, shift, x } = self;
+        let step = grid.step(*k);
+        grid.each_run(
+            run,
+            *k,
+            *i,
+            x.len(),
+            #[inline(always)]
+            |at, len, offset| {
+                let offset = offset.wrapping_add_signed(*shift);
+                let x = x.get(at..at + len).unwrap_or(&[]);
+                match data.get_mut(offset..offset.wrapping_add(len)).filter(|_| step == 1) {
+                    Some(out) => copy(s, x, out),
+                    None => scatter(data, offset, step, x),
+                }
+            },
+        );
+    }
+}
+
+/// The place of a run of `len` elements, in whole vectors where there is room: the next run takes what is too much.
+#[inline(always)]
+fn place<S: Simd>(out: &mut [f32], at: usize, len: usize) -> &mut [f32] {
+    let end = out.len().min(at + len.next_multiple_of(S::N));
+    out.get_mut(at..end).unwrap_or(&mut [])
+}
+
+/// Copies as many elements.
+#[inline(always)]
+fn copy<S: Simd>(s: S, x: &[f32], out: &mut [f32]) {
+    let vectors = x.chunks_exact(S::N);
+    let rest = vectors.remainder();
+    let mut places = out.chunks_exact_mut(S::N);
+    for (x, out) in vectors.zip(&mut places) {
+        s.store_part(s.load_part(x, 0.0), out);
+    }
+    s.store_part(s.load_part(rest, 0.0), places.into_remainder());
 }
 
 /// Elements from `offset` on that are `step` apart.

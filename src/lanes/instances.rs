@@ -2,6 +2,7 @@
 //! crates call it.
 
 use super::{
+    arrays,
     classes::{ClassKernel, CrossEntropy, NegativeLogLikelihood},
     elements::{self, Binary, Derive, Map},
     pass::{BACKWARD, Backward, FORWARD, Forward},
@@ -44,10 +45,10 @@ instances! {
     ProbabilityCrossEntropy<'_, Forward<'_>, FORWARD>: run;
     ProbabilityCrossEntropy<'_, Backward<'_>, BACKWARD>: run_rows;
     ProbabilityGradient<'_, BACKWARD>: run_rows;
-    Binary<'_, elements::Probabilities, { elements::FORWARD }>: run;
-    Binary<'_, elements::Probabilities, { elements::BACKWARD }>: run;
-    Binary<'_, elements::Logits, { elements::FORWARD }>: run;
-    Binary<'_, elements::Logits, { elements::BACKWARD }>: run;
+    Binary<'_, elements::Probabilities, { arrays::FORWARD }>: run;
+    Binary<'_, elements::Probabilities, { arrays::BACKWARD }>: run;
+    Binary<'_, elements::Logits, { arrays::FORWARD }>: run;
+    Binary<'_, elements::Logits, { arrays::BACKWARD }>: run;
     Derive<'_, elements::ProbabilitiesByTarget>: run;
     Derive<'_, elements::LogitsByTarget>: run;
     Derive<'_, elements::LogitsTwice>: run;

@@ -1,6 +1,7 @@
 //! The algorithms, written once for any vector.
 #![forbid(unsafe_code)]
 
+pub(crate) mod arrays;
 pub(crate) mod classes;
 mod columns;
 pub(crate) mod cross;

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use super::{
-    grid::{FlatArray, Grid, Run, first_lanes},
+    grid::{Grid, Run, first_lanes},
     layout::{Layout, RowKernel, Rows, run_way},
     map::{Coefficients, Memory, RowMap, Unmapped},
     math,
@@ -206,10 +206,7 @@ impl Reduce<'_> {
     /// All elements, if they follow each other in memory; not for a single lane, which has no use for that.
     #[inline(always)]
     fn contiguous<S: Simd>(&self) -> &[f32] {
-        match self.grid.flat(0, self.data) {
-            FlatArray::Run(x) if !S::SINGLE && self.grid.step(0) == 1 => x,
-            _ => &[],
-        }
+        if S::SINGLE { &[] } else { self.grid.flat_slice(0, self.data).unwrap_or(&[]) }
     }
 
     /// Where the blocks start.

@@ -10,9 +10,8 @@ use crate::{
     Backend, Error, Total, View, ViewMut,
     error::Argument,
     lanes::{
-        elements::{
-            BACKWARD, Binary, BinaryLoss, Data, Derivative, Derive, FORWARD, GRADIENT, INPUT, Inputs, TARGET, UPSTREAM,
-        },
+        arrays::{BACKWARD, Data, FORWARD, GRADIENT, INPUT, Inputs, TARGET, UPSTREAM},
+        elements::{Binary, BinaryLoss, Derivative, Derive},
         gradient::Upstream,
         grid::{Axes, Grid},
     },

@@ -190,6 +190,19 @@ fn binary_losses_with_weights_of_classes() {
     }
 }
 
+/// More runs than fit a copy of some elements, and runs that go on from one copy to the next.
+#[test]
+fn many_short_runs() {
+    let mut random = Random::new(19);
+    for shape in [vec![size(700), 3], vec![size(60), 40], vec![7, 2, size(130)], vec![3, 5, 11, 7]] {
+        for loss in [Loss::Bce, Loss::BceWithLogits] {
+            binary(&mut random, loss, &shape, false, false).assert_same_bits();
+            binary(&mut random, loss, &shape, true, true).assert_same_bits();
+        }
+        kernels::assert_same_bits(&Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0)));
+    }
+}
+
 /// What `portable` gives is one of the backends of that arithmetic, on the same instructions.
 #[test]
 fn portable_backends() {

@@ -6,9 +6,10 @@ use super::{Join, Parts};
 use crate::{
     Error,
     lanes::{
+        arrays::{Data, GRADIENT, INPUT, OUT as EACH},
         classes::{ClassKernel, OUT, tile_rows},
-        elements::{self, Binary, BinaryLoss, Data, Derive, GRADIENT, INPUT, Map, TILE},
-        grid::{FlatArray, Grid},
+        elements::{Binary, BinaryLoss, Derive, Map, TILE},
+        grid::Grid,
         layout::Rows,
         map::Memory,
         pass::{Backward, Forward, Pass},
@@ -208,13 +209,13 @@ impl Parts for Softmax<'_> {
 
 impl Data<'_> {
     fn is_ascending<const K: usize>(&self, grid: &Grid<'_, K>) -> bool {
-        (self.out.is_none() || grid.is_ascending(elements::OUT, 0))
+        (self.out.is_none() || grid.is_ascending(EACH, 0))
             && (self.gradient.is_none() || grid.is_ascending(GRADIENT, 0))
     }
 
     fn cut<const K: usize>(self, right: &mut Grid<'_, K>) -> (Self, Self) {
         let Self { inputs, upstream, out, gradient } = self;
-        let (left_out, right_out) = cut_option(out, [elements::OUT].into_iter(), right);
+        let (left_out, right_out) = cut_option(out, [EACH].into_iter(), right);
         let arrays = [GRADIENT].into_iter().chain(inputs[INPUT].is_none().then_some(INPUT));
         let (left_gradient, right_gradient) = cut_option(gradient, arrays, right);
         (
@@ -242,9 +243,8 @@ where
         let data = self.data.inputs[INPUT].unwrap_or(gradient);
         // All of them, without a branch for each.
         let any = |x: &[f32]| x.iter().fold(false, |any, &x| any | L::refuses(SCALAR, x));
-        let refused = match self.grid.is_flat().then(|| self.grid.flat(INPUT, data)) {
-            Some(FlatArray::Run(x)) => x.par_chunks(TILE).any(any),
-            Some(FlatArray::Same(x)) => any(&[x]),
+        let refused = match self.grid.flat_slice(INPUT, data) {
+            Some(x) => x.par_chunks(TILE).any(any),
             None => self.grid.find_element(INPUT, data, |x| any(&[x])).is_some(),
         };
         refused.then_some(None)
