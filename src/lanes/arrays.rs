@@ -124,8 +124,8 @@ impl<const K: usize> Arrays for OneByOne<'_, '_, K> {
     }
 }
 
-/// Elements in a window: all windows together fit the first-level cache, and no group of vectors crosses the end of one.
-const WINDOW: usize = 512;
+/// Elements in a window: a few windows fit the first-level cache, and no group of vectors crosses the end of one.
+const WINDOW: usize = 1024;
 
 /// The memory of a window, or of a run with as much of the next one as a group of vectors may take.
 type Buffer = Scratch<{ WINDOW / LANES + 4 }>;
