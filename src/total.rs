@@ -1,5 +1,10 @@
 //! Compensated sums that merge.
 
+use crate::{
+    lanes::sum::two_sum,
+    simd::{NATIVE, Ops},
+};
+
 /// A sum of losses with the denominator of its mean, both compensated, so that totals of batches, threads or machines
 /// can be merged before the mean is taken.
 ///
@@ -82,10 +87,9 @@ impl Compensated {
 
     #[inline(always)]
     pub(crate) fn merge(self, other: Self) -> Self {
-        let sum = self.sum + other.sum;
-        let from_other = sum - self.sum;
-        let lost = (self.sum - (sum - from_other)) + (other.sum - from_other);
-        Self { sum, lost: (self.lost + other.lost) + lost }
+        let o = NATIVE;
+        let (sum, lost) = two_sum(o, self.sum, other.sum);
+        Self { sum, lost: o.add(o.add(self.lost, other.lost), lost) }
     }
 
     /// The rounded value. Where the sum is infinite or NaN, or a step on the way was, what it lost means nothing.

@@ -157,15 +157,11 @@ impl<F: Copy> LaneSums<F> {
 
 /// The rounded sum and what the rounding lost, exactly (Knuth); NaN if the sum is infinite.
 #[inline(always)]
-fn two_sum<O: Ops>(o: O, a: O::F, b: O::F) -> (O::F, O::F) {
-    let sum = o.add(a, b);
+pub(crate) fn two_sum<O: Ops>(o: O, a: O::F, b: O::F) -> (O::F, O::F) {
     if O::INTEGER {
-        // Where an addition takes longer than to find the larger one of the two (Dekker).
-        let swap = o.lt(o.abs(a), o.abs(b));
-        let (large, small) = (o.select(swap, b, a), o.select(swap, a, b));
-        let lost = o.sub(small, o.sub(sum, large));
-        return (sum, o.select(o.lt(o.abs(sum), o.splat(f32::INFINITY)), lost, o.splat(f32::NAN)));
+        return o.two_sum(a, b);
     }
+    let sum = o.add(a, b);
     let from_b = o.sub(sum, a);
     let lost = o.add(o.sub(a, o.sub(sum, from_b)), o.sub(b, from_b));
     (sum, lost)

@@ -271,15 +271,16 @@ pub(crate) const SIMD: bool = cfg!(any(
     target_feature = "simd128"
 ));
 
+/// Whether floats are computed by routines. Of bare RV32 with an FPU nothing tells.
+pub(crate) const SOFT: bool =
+    cfg!(all(target_os = "none", any(all(target_arch = "arm", target_abi = "eabi"), target_arch = "riscv32")));
+
 /// Whether this CPU and this build have these instructions.
 #[inline]
 fn has(isa: Isa) -> bool {
     match isa {
         Isa::Scalar => true,
-        // Of bare RV32 with an FPU nothing tells.
-        Isa::Integer => {
-            cfg!(all(target_os = "none", any(all(target_arch = "arm", target_abi = "eabi"), target_arch = "riscv32")))
-        }
+        Isa::Integer => SOFT,
         Isa::Wide => SIMD,
         #[cfg(target_feature = "sse2")]
         Isa::Avx2 => avx2_and_fma::get(),

@@ -33,7 +33,7 @@ pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD, Step};
 pub(crate) use four::Four;
 pub(crate) use per_lane::PerLane;
-pub(crate) use scalar::{INTEGERS, SCALAR, order};
+pub(crate) use scalar::{INTEGERS, NATIVE, SCALAR, order};
 pub(crate) use scratch::Scratch;
 pub(crate) use transpose::{QUAD, Transposition};
 
@@ -99,6 +99,10 @@ pub(crate) trait Ops: Copy {
     /// `x · 2^n` for an integer `n`, rounded once, where `SCALES`; else nothing.
     fn scale(self, x: Self::F, _n: Self::F) -> Self::F {
         x
+    }
+    /// The rounded sum and what the rounding lost, exactly, where `INTEGER`; NaN if the sum is infinite. Else nothing.
+    fn two_sum(self, a: Self::F, _b: Self::F) -> (Self::F, Self::F) {
+        (a, a)
     }
     /// `f(a)`. A single lane has it as a function of its own, one for all places: for what is once in a row.
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
 
-use super::{Kernel, Ops, Simd};
+use super::{Kernel, Ops, Simd, backend::SOFT};
 
 /// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition. With `INTEGER`
 /// exponentials are computed by integers.
@@ -12,6 +12,9 @@ pub(crate) const SCALAR: Scalar<false> = Scalar;
 
 /// The token of [`super::Backend::INTEGER`].
 pub(crate) const INTEGERS: Scalar<true> = Scalar;
+
+/// The token for what is not computed on any backend: by floats, or by integers where the CPU has no floats.
+pub(crate) const NATIVE: Scalar<SOFT> = Scalar;
 
 /// A number that is ordered as the float with these bits; for NaN it is out of the range of the others. Twice, it is the bits
 /// again, but for -0.
@@ -71,6 +74,48 @@ fn add(a: u32, b: u32) -> u32 {
     let sum = sum << (zeros & 31);
     let rounded = (sum >> 8) + (((sum & 0xff) + 0x7f + (sum >> 8 & 1)) >> 8);
     (large & SIGN) + (e.cast_unsigned() << 23) + rounded
+}
+
+/// `a + b` as [`add`] rounds it, and what that loses, which is a float; NaN if the sum is infinite.
+///
+/// Of two numbers of the same sign and of ordinary size the exact sum is 25 bits and, as the smaller one reaches 26 bits below
+/// the larger one at most, 32 behind them. What is left of those when the sum is rounded is what it lost. For all others more
+/// additions find it (Knuth).
+#[inline(never)]
+fn two_sum(a: u32, b: u32) -> (u32, u32) {
+    const SIGN: u32 = 1 << 31;
+    const LEADING: u32 = 1 << 23;
+    let (large, small) = if a << 1 < b << 1 { (b, a) } else { (a, b) };
+    let sign = large & SIGN;
+    let (large, small) = (large ^ sign, small ^ sign);
+    // What is lost of such numbers is normal, too. One of the other sign is above them all.
+    if !(64 << 23..253 << 23).contains(&large) || !(LEADING..SIGN).contains(&small) {
+        let sum = add(a, b);
+        let from_b = add(sum, a ^ SIGN);
+        let lost = add(add(a, add(sum, from_b ^ SIGN) ^ SIGN), add(b, from_b ^ SIGN));
+        return (sum, lost);
+    }
+    let exponent = large >> 23;
+    let distance = exponent - (small >> 23);
+    if distance > 25 {
+        return (sign | large, sign | small);
+    }
+    let significand = |x: u32| x & (LEADING - 1) | LEADING;
+    let sum = significand(large) + (significand(small) >> distance);
+    let rest = significand(small) << 1 << (31 - distance);
+    // The sum of 25 bits leaves its last one to the rest.
+    let carry = sum >> 24;
+    let (rest, kept) = (if carry == 0 { rest } else { rest >> 1 | sum << 31 }, sum >> carry);
+    let up = u32::from(rest > SIGN - (kept & 1));
+    // The leading one of a significand adds 1 to the exponent, and so does a carry from rounding.
+    let rounded = ((exponent + carry - 1) << 23) + kept + up;
+    if rest == 0 {
+        return (sign | rounded, 0);
+    }
+    let rest = if up == 0 { rest } else { rest.wrapping_neg() };
+    let zeros = rest.leading_zeros();
+    let lost = ((exponent + carry - 25 - zeros) << 23) + (rest << zeros >> 8);
+    (sign | rounded, sign ^ up << 31 | lost)
 }
 
 impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
@@ -188,6 +233,14 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     #[inline(never)]
     fn apart(self, a: f32, f: impl FnOnce(f32) -> f32) -> f32 {
         f(a)
+    }
+    #[inline(always)]
+    fn two_sum(self, a: f32, b: f32) -> (f32, f32) {
+        if !INTEGER {
+            return (a, a);
+        }
+        let (sum, lost) = two_sum(a.to_bits(), b.to_bits());
+        (f32::from_bits(sum), f32::from_bits(lost))
     }
     #[inline(always)]
     fn map_bits(self, a: f32, mut f: impl FnMut(u32) -> u32) -> f32 {

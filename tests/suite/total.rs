@@ -1,7 +1,7 @@
 //! Compensated sums, and totals that merge.
 
-use crate::common::check::ulps;
-use losslanes::{CrossEntropyLoss, View};
+use crate::common::{check::ulps, generate::size, random::Random};
+use losslanes::{Backend, CrossEntropyLoss, NllLoss, View};
 
 /// A running `f32` sum says 1.183.
 #[test]
@@ -28,4 +28,34 @@ fn odd_counts() {
     assert_eq!(odd.merge(odd).merge(total(2)).denominator().to_bits(), 33_554_436_f32.to_bits());
     let rounded_up = total((1 << 24) + 3);
     assert_eq!(rounded_up.merge(rounded_up).merge(total(2)).denominator().to_bits(), 33_554_440_f32.to_bits());
+}
+
+/// Sums by integers have the bits of those by floats, with what they lose: numbers of all sizes and signs, of one of them, and
+/// at the end of what there is.
+#[test]
+fn sums_by_integers() {
+    let mut random = Random::new(51);
+    let scale = |random: &mut Random| 2_f32.powi(i32::try_from(random.below(60)).expect("small") - 30);
+    let mut assert_same = |what: &str, number: &mut dyn FnMut(&mut Random) -> f32| {
+        for _ in 0..size(2_000) {
+            let x: Vec<f32> = (0..=random.below(39)).map(|_| number(&mut random)).collect();
+            let total = |backend: Backend| {
+                let (logits, targets) = (View::new(&x, [x.len(), 1]), [0_u8; 40]);
+                let targets = View::new(&targets[..x.len()], [x.len()]).expect("one for each");
+                NllLoss::new().on(backend).total(logits.expect("rows of one class"), targets).expect("valid arguments")
+            };
+            let (by_integers, by_floats) = (total(Backend::INTEGER), total(Backend::SCALAR));
+            assert_eq!(format!("{by_integers:?}"), format!("{by_floats:?}"), "{what}: {x:?}");
+        }
+    };
+    assert_same("losses", &mut |random| -random.uniform(0.0, 10.0));
+    assert_same("of one sign", &mut |random| random.uniform(0.5, 2.0) * scale(random));
+    assert_same("near each other", &mut |random| -random.uniform(0.9, 1.1));
+    assert_same("with ties", &mut |random| {
+        let large = random.below(2) == 0;
+        -(random.below(64) as f32) * if large { 16_777_216.0 } else { 1.0 }
+    });
+    assert_same("of both signs", &mut |random| random.uniform(-2.0, 2.0) * scale(random));
+    assert_same("of all sizes", &mut |random| f32::from_bits(random.next() as u32 & 0x7fff_ffff | 1 << 31));
+    assert_same("of all bits", &mut |random| f32::from_bits(random.next() as u32));
 }
