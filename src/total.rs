@@ -1,9 +1,6 @@
 //! Compensated sums that merge.
 
-use crate::{
-    lanes::sum::two_sum,
-    simd::{NATIVE, Ops},
-};
+use crate::simd::{NATIVE, Ops};
 
 /// A sum of losses with the denominator of its mean, both compensated, so that totals of batches, threads or machines
 /// can be merged before the mean is taken.
@@ -88,7 +85,7 @@ impl Compensated {
     #[inline(always)]
     pub(crate) fn merge(self, other: Self) -> Self {
         let o = NATIVE;
-        let (sum, lost) = two_sum(o, self.sum, other.sum);
+        let (sum, lost) = o.two_sum(self.sum, other.sum);
         Self { sum, lost: o.add(o.add(self.lost, other.lost), lost) }
     }
 

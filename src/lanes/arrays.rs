@@ -8,7 +8,7 @@ use core::array;
 
 use super::{
     gradient::Upstream,
-    grid::{Grid, Run},
+    grid::{Gather, Grid, Run, Scatter},
 };
 use crate::simd::{Group, LANES, Scratch, Simd};
 
@@ -36,17 +36,24 @@ pub(crate) struct Data<'a> {
     pub(crate) gradient: Option<&'a mut [f32]>,
 }
 
-impl Data<'_> {
+impl<'a> Data<'a> {
+    /// The memory of array `k`, if it is there and only read.
+    #[inline(always)]
+    fn read_only(&self, k: usize) -> Option<&'a [f32]> {
+        match self.upstream {
+            Upstream::Each(data) if k == UPSTREAM => Some(data),
+            _ => self.inputs.get(k).copied().flatten(),
+        }
+    }
+
     /// The memory of array `k`, if it is there.
     #[inline(always)]
     fn array(&self, k: usize) -> Option<&[f32]> {
-        match (k, self.upstream) {
-            (INPUT, _) => self.inputs[INPUT].or(self.gradient.as_deref()),
-            (OUT, _) => self.out.as_deref(),
-            (GRADIENT, _) => self.gradient.as_deref(),
-            (UPSTREAM, Upstream::Each(data)) => Some(data),
-            (UPSTREAM, Upstream::Same(_)) => None,
-            _ => self.inputs.get(k).copied().flatten(),
+        match k {
+            INPUT => self.read_only(INPUT).or(self.gradient.as_deref()),
+            OUT => self.out.as_deref(),
+            GRADIENT => self.gradient.as_deref(),
+            _ => self.read_only(k),
         }
     }
 
@@ -149,10 +156,10 @@ enum Numbers<'k> {
     Written(&'k mut [f32]),
 }
 
-/// How vectors get at an array.
+/// Where the numbers of an array are.
 #[derive(Clone, Copy)]
-enum Way {
-    /// In its own memory.
+enum Place {
+    /// In the array's own memory.
     Flat,
     /// In a copy of a run, since each run is the same one, as of weights for each class.
     Repeated,
@@ -165,7 +172,7 @@ struct Walked<'k> {
     numbers: Numbers<'k>,
     /// The element that is the first of the numbers.
     first: usize,
-    way: Way,
+    place: Place,
 }
 
 /// Contiguous elements: the way of vectors.
@@ -195,7 +202,7 @@ impl<'k, 'a: 'k, const K: usize> InVectors<'k, 'a, K> {
     ) -> Self {
         let arrays = array::from_fn(
             #[inline(always)]
-            |_| Walked { numbers: Numbers::Nothing, first: 0, way: Way::Flat },
+            |_| Walked { numbers: Numbers::Nothing, first: 0, place: Place::Flat },
         );
         let (period, window) = (grid.run.len.max(1), usize::MAX);
         let mut all = Self { grid, data, arrays, period, start: 0, first: 0, window, written: false };
@@ -211,7 +218,7 @@ impl<'k, 'a: 'k, const K: usize> InVectors<'k, 'a, K> {
     /// Decides how to get at array `k`.
     fn set<S: Simd>(&mut self, s: S, k: usize, memory: &'k mut Buffer) {
         let Self { grid, data, arrays, .. } = self;
-        let Some(Walked { numbers, way, .. }) = arrays.get_mut(k) else {
+        let Some(Walked { numbers, place, .. }) = arrays.get_mut(k) else {
             return;
         };
         if let (UPSTREAM, Upstream::Same(x)) = (k, data.upstream) {
@@ -225,11 +232,11 @@ impl<'k, 'a: 'k, const K: usize> InVectors<'k, 'a, K> {
             Some((offset, step)) => *numbers = data.flat(k, offset, step),
             None if matches!(k, WEIGHT | POS_WEIGHT) && self.period <= WINDOW && grid.repeats(k) => {
                 *numbers = Numbers::Written(repeat(s, grid, k, x, memory));
-                *way = Way::Repeated;
+                *place = Place::Repeated;
             }
             None => {
                 *numbers = Numbers::Written(memory.first(WINDOW));
-                *way = Way::Window;
+                *place = Place::Window;
                 self.window = WINDOW;
             }
         }
@@ -240,33 +247,33 @@ impl<'k, 'a: 'k, const K: usize> InVectors<'k, 'a, K> {
         let Self { grid, data, arrays, first, .. } = self;
         let first = *first;
         let count = WINDOW.min(grid.len.wrapping_sub(first));
+        let mut run = grid.start();
         for (k, array) in arrays.iter_mut().enumerate() {
-            let Walked { numbers: Numbers::Written(copy), first: at, way: Way::Window } = array else {
+            let Walked { numbers: Numbers::Written(copy), first: at, place: Place::Window } = array else {
                 continue;
             };
             *at = first;
-            if let Some(x) = data.array(k).filter(|_| k != OUT && k != GRADIENT) {
-                grid.gather(s, &mut grid.start(), k, x, first, 0, copy.get_mut(..count).unwrap_or(&mut []));
+            if let Some(data) = data.array(k).filter(|_| k != OUT && k != GRADIENT) {
+                let out = copy.get_mut(..count).unwrap_or(&mut []);
+                s.vectorize_apart(&mut Gather { grid, run: &mut run, k, data, i: first, shift: 0, out });
             }
         }
     }
 }
 
 impl<'a> Data<'a> {
-    /// Array `k`, which starts at `offset` and is contiguous, or a number if its `step` is 0.
+    /// The numbers of array `k`, which starts at `offset` and is contiguous, or a number if its `step` is 0.
     fn flat(&mut self, k: usize, offset: usize, step: isize) -> Numbers<'a> {
         let written = |data: Option<&'a mut [f32]>| {
             let elements = data.and_then(|data| data.get_mut(offset..));
             elements.map_or(Numbers::Nothing, Numbers::Written)
         };
-        let read = match (k, self.upstream) {
-            (OUT, _) => return written(self.out.take()),
-            (GRADIENT, _) => return written(self.gradient.take()),
-            (UPSTREAM, Upstream::Each(data)) => Some(data),
-            (UPSTREAM, Upstream::Same(_)) => None,
-            _ => self.inputs.get(k).copied().flatten(),
-        };
-        match read.and_then(|data| data.get(offset..)) {
+        match k {
+            OUT => return written(self.out.take()),
+            GRADIENT => return written(self.gradient.take()),
+            _ => {}
+        }
+        match self.read_only(k).and_then(|data| data.get(offset..)) {
             Some(&[x, ..]) if step == 0 => Numbers::Same(x),
             Some(x) => Numbers::Read(x),
             None => Numbers::Nothing,
@@ -285,7 +292,8 @@ fn repeat<'m, S: Simd, const K: usize>(
     let period = grid.run.len;
     let numbers = memory.first(period.saturating_add(4 * LANES));
     let mut done = period.min(numbers.len());
-    grid.gather(s, &mut grid.start(), k, data, 0, 0, numbers.get_mut(..done).unwrap_or(&mut []));
+    let out = numbers.get_mut(..done).unwrap_or(&mut []);
+    s.vectorize_apart(&mut Gather { grid, run: &mut grid.start(), k, data, i: 0, shift: 0, out });
     while let Some((from, to)) = numbers.split_at_mut_checked(done).filter(|(_, to)| !to.is_empty()) {
         for (to, &mut from) in to.iter_mut().zip(from) {
             *to = from;
@@ -306,7 +314,7 @@ impl<const K: usize> Arrays for InVectors<'_, '_, K> {
         if i.wrapping_sub(self.start) >= self.period {
             self.start = i.wrapping_sub(i.checked_rem(self.period).unwrap_or(0));
             for array in self.arrays.iter_mut().take(OUT).skip(WEIGHT) {
-                if matches!(array.way, Way::Repeated) {
+                if matches!(array.place, Place::Repeated) {
                     array.first = self.start;
                 }
             }
@@ -357,13 +365,15 @@ impl<const K: usize> Arrays for InVectors<'_, '_, K> {
             return;
         }
         self.written = false;
-        let count = WINDOW.min(self.grid.len.wrapping_sub(self.first));
+        let (grid, i) = (self.grid, self.first);
+        let count = WINDOW.min(grid.len.wrapping_sub(i));
+        let mut run = grid.start();
         for (k, array) in self.arrays.iter().enumerate() {
-            if let Walked { numbers: Numbers::Written(copy), way: Way::Window, .. } = array
-                && let Some(out) = self.data.array_mut(k)
+            if let Walked { numbers: Numbers::Written(copy), place: Place::Window, .. } = array
+                && let Some(data) = self.data.array_mut(k)
             {
-                let copy = copy.get(..count).unwrap_or(&[]);
-                self.grid.scatter(s, &mut self.grid.start(), k, out, self.first, 0, copy);
+                let x = copy.get(..count).unwrap_or(&[]);
+                s.vectorize_apart(&mut Scatter { grid, run: &mut run, k, data, i, shift: 0, x });
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     direct::{Direct, coefficient_of},
     gradient::TargetGradients,
-    grid::Run,
+    grid::{Gather, Run},
     layout::{Layout, Rows},
     map::{Coefficients, InLanes, Memory, RowMap},
     panel::{BLOCKS, Panel, Planes, WIDTH},
@@ -185,7 +185,7 @@ impl Columns {
                     *to = from;
                 }
             } else {
-                rows.grid.gather(s, run, 0, x, start, shift, to);
+                s.vectorize_apart(&mut Gather { grid: &rows.grid, run, k: 0, data: x, i: start, shift, out: to });
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{
         Arrays, BACKWARD, Data, GRADIENT, INPUT, InVectors, OUT, OneByOne, POS_WEIGHT, TARGET, UPSTREAM, WEIGHT,
         buffers,
     },
-    grid::Grid,
+    grid::{Gather, Grid, Scatter},
     math,
     sum::{Items, total},
 };
@@ -434,12 +434,10 @@ impl<F: Function> Map<'_, F> {
         let mut run = grid.start();
         for i in (0..grid.len).step_by(MAP_WINDOW) {
             let window = buffer.first(MAP_WINDOW.min(grid.len - i));
-            match input {
-                Some(x) => grid.gather(s, &mut run, 0, x, i, 0, window),
-                None => grid.gather(s, &mut run, 1, out, i, 0, window),
-            }
+            let (k, data) = input.map_or((1, &**out), |x| (0, x));
+            s.vectorize_apart(&mut Gather { grid, run: &mut run, k, data, i, shift: 0, out: window });
             map_slice(s, None, window, false, function);
-            grid.scatter(s, &mut run, 1, out, i, 0, window);
+            s.vectorize_apart(&mut Scatter { grid, run: &mut run, k: 1, data: out, i, shift: 0, x: window });
         }
     }
 }

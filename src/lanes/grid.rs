@@ -284,25 +284,9 @@ impl<const K: usize> Grid<'_, K> {
             }
         }
         let mut lanes = s.to_lanes(s.splat(pad));
-        self.gather(s, run, k, data, i, shift, lanes.as_mut().get_mut(..count).unwrap_or(&mut []));
-        s.from_lanes(lanes)
-    }
-
-    /// The elements from `i` on of array `k`, whose memory is `data`, each moved by `shift`; one run after the other, which is the way
-    /// through any layout.
-    #[expect(clippy::too_many_arguments, reason = "as for `load`")]
-    #[inline(always)]
-    pub(crate) fn gather<S: Simd>(
-        &self,
-        s: S,
-        run: &mut Run<K>,
-        k: usize,
-        data: &[f32],
-        i: usize,
-        shift: isize,
-        out: &mut [f32],
-    ) {
+        let out = lanes.as_mut().get_mut(..count).unwrap_or(&mut []);
         s.vectorize_apart(&mut Gather { grid: self, run, k, data, i, shift, out });
+        s.from_lanes(lanes)
     }
 
     /// Calls `each` for all runs that the elements `i .. i + count` are in: with the number of the first of its elements, counted from
@@ -315,9 +299,8 @@ impl<const K: usize> Grid<'_, K> {
             let mut len = self.seek(run, first).min(count - done);
             let mut offset = self.offset(run, k, first);
             // Along the last axis before the run, one run is a step from the next: no division.
-            let (step, more) = if len < count - done { self.next_runs(run, k) } else { (0, 0) };
+            let (step, mut left) = if len < count - done { self.next_runs(run, k) } else { (0, 0) };
             let mut base = run.bases.get(k).copied().unwrap_or(0);
-            let mut left = more;
             loop {
                 each(done, len, offset);
                 done += len;
@@ -381,22 +364,7 @@ impl<const K: usize> Grid<'_, K> {
         if whole {
             return scatter(data, offset, self.step(k), lanes.as_ref().get(..count).unwrap_or(&[]));
         }
-        self.scatter(s, run, k, data, i, shift, lanes.as_ref().get(..count).unwrap_or(&[]));
-    }
-
-    /// The reverse of [`Grid::gather`].
-    #[expect(clippy::too_many_arguments, reason = "as for `load`")]
-    #[inline(always)]
-    pub(crate) fn scatter<S: Simd>(
-        &self,
-        s: S,
-        run: &mut Run<K>,
-        k: usize,
-        data: &mut [f32],
-        i: usize,
-        shift: isize,
-        x: &[f32],
-    ) {
+        let x = lanes.as_ref().get(..count).unwrap_or(&[]);
         s.vectorize_apart(&mut Scatter { grid: self, run, k, data, i, shift, x });
     }
 }
@@ -489,15 +457,16 @@ impl<'g, const K: usize> Grid<'g, K> {
     }
 }
 
-/// [`Grid::gather`], once for each backend.
-struct Gather<'c, 'g, const K: usize> {
-    grid: &'c Grid<'g, K>,
-    run: &'c mut Run<K>,
-    k: usize,
-    data: &'c [f32],
-    i: usize,
-    shift: isize,
-    out: &'c mut [f32],
+/// Copies the elements from `i` on of array `k`, whose memory is `data`, each moved by `shift`, to `out`: one run after the other,
+/// which is the way through any layout.
+pub(crate) struct Gather<'c, 'g, const K: usize> {
+    pub(crate) grid: &'c Grid<'g, K>,
+    pub(crate) run: &'c mut Run<K>,
+    pub(crate) k: usize,
+    pub(crate) data: &'c [f32],
+    pub(crate) i: usize,
+    pub(crate) shift: isize,
+    pub(crate) out: &'c mut [f32],
 }
 
 impl<const K: usize> Kernel for Gather<'_, '_, K> {
@@ -553,15 +522,15 @@ impl<const K: usize> Kernel for Gather<'_, '_, K> {
     }
 }
 
-/// [`Grid::scatter`], once for each backend.
-struct Scatter<'c, 'g, const K: usize> {
-    grid: &'c Grid<'g, K>,
-    run: &'c mut Run<K>,
-    k: usize,
-    data: &'c mut [f32],
-    i: usize,
-    shift: isize,
-    x: &'c [f32],
+/// The reverse of [`Gather`]: copies `x` to the elements.
+pub(crate) struct Scatter<'c, 'g, const K: usize> {
+    pub(crate) grid: &'c Grid<'g, K>,
+    pub(crate) run: &'c mut Run<K>,
+    pub(crate) k: usize,
+    pub(crate) data: &'c mut [f32],
+    pub(crate) i: usize,
+    pub(crate) shift: isize,
+    pub(crate) x: &'c [f32],
 }
 
 impl<const K: usize> Kernel for Scatter<'_, '_, K> {

@@ -117,7 +117,7 @@ impl<F: Copy> LaneSums<F> {
     /// Adds one term to each lane: two-sum, as [`Compensated::merge`].
     #[inline(always)]
     pub(crate) fn add<O: Ops<F = F>>(&mut self, o: O, x: F) {
-        let (sum, lost) = two_sum(o, self.sum, x);
+        let (sum, lost) = o.two_sum(self.sum, x);
         self.sum = sum;
         self.lost = o.add(self.lost, lost);
     }
@@ -137,7 +137,7 @@ impl<F: Copy> LaneSums<F> {
     /// Lane by lane, the sums of both; the later one first, as in [`by_lanes`]: where a step overflows, the order shows.
     #[inline(always)]
     pub(crate) fn merge<S: Simd<F = F>>(self, s: S, other: Self) -> Self {
-        let (sum, lost) = two_sum(s, other.sum, self.sum);
+        let (sum, lost) = s.two_sum(other.sum, self.sum);
         Self { sum, lost: s.add(s.add(self.lost, other.lost), lost) }
     }
 
@@ -153,18 +153,6 @@ impl<F: Copy> LaneSums<F> {
         let first = |x| s.to_lanes(x).as_ref().first().copied().unwrap_or_default();
         Compensated { sum: first(all.sum), lost: first(all.lost) }
     }
-}
-
-/// The rounded sum and what the rounding lost, exactly (Knuth); NaN if the sum is infinite.
-#[inline(always)]
-pub(crate) fn two_sum<O: Ops>(o: O, a: O::F, b: O::F) -> (O::F, O::F) {
-    if O::INTEGER {
-        return o.two_sum(a, b);
-    }
-    let sum = o.add(a, b);
-    let from_b = o.sub(sum, a);
-    let lost = o.add(o.sub(a, o.sub(sum, from_b)), o.sub(b, from_b));
-    (sum, lost)
 }
 
 /// What [`total`] sums.

@@ -100,9 +100,10 @@ pub(crate) trait Ops: Copy {
     fn scale(self, x: Self::F, _n: Self::F) -> Self::F {
         x
     }
-    /// The rounded sum and what the rounding lost, exactly, where `INTEGER`; NaN if the sum is infinite. Else nothing.
-    fn two_sum(self, a: Self::F, _b: Self::F) -> (Self::F, Self::F) {
-        (a, a)
+    /// The rounded sum and what the rounding lost, exactly; NaN if the sum is infinite.
+    #[inline(always)]
+    fn two_sum(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {
+        knuth(self, a, b)
     }
     /// `f(a)`. A single lane has it as a function of its own, one for all places: for what is once in a row.
     #[inline(always)]
@@ -113,6 +114,15 @@ pub(crate) trait Ops: Copy {
     fn map_bits(self, a: Self::F, _f: impl FnMut(u32) -> u32) -> Self::F {
         a
     }
+}
+
+/// [`Ops::two_sum`] by additions (Knuth).
+#[inline(always)]
+fn knuth<O: Ops>(o: O, a: O::F, b: O::F) -> (O::F, O::F) {
+    let sum = o.add(a, b);
+    let from_b = o.sub(sum, a);
+    let lost = o.add(o.sub(a, o.sub(sum, from_b)), o.sub(b, from_b));
+    (sum, lost)
 }
 
 /// One or several vectors of `S` that are computed side by side.

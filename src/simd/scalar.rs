@@ -1,6 +1,6 @@
 //! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
 
-use super::{Kernel, Ops, Simd, backend::SOFT};
+use super::{Kernel, Ops, Simd, backend::SOFT, knuth};
 
 /// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition. With `INTEGER`
 /// exponentials are computed by integers.
@@ -23,6 +23,9 @@ pub(crate) const fn order(bits: u32) -> i32 {
     let bits = bits.cast_signed();
     if bits < 0 { i32::MIN.wrapping_sub(bits) } else { bits }
 }
+
+/// The sign of a float.
+const SIGN: u32 = 1 << 31;
 
 /// Whether these are the bits of a NaN. Without floating point hardware the comparison of floats is a call.
 #[inline(always)]
@@ -47,7 +50,6 @@ fn less<const INTEGER: bool>(a: f32, b: f32) -> bool {
 /// long as the compiler's own routine, which all other numbers are left to.
 #[inline(never)]
 fn add(a: u32, b: u32) -> u32 {
-    const SIGN: u32 = 1 << 31;
     let (large, small) = if a << 1 < b << 1 { (b, a) } else { (a, b) };
     if small << 1 == 0 {
         // Of two zeros, both of them have to be negative.
@@ -80,20 +82,17 @@ fn add(a: u32, b: u32) -> u32 {
 ///
 /// Of two numbers of the same sign and of ordinary size the exact sum is 25 bits and, as the smaller one reaches 26 bits below
 /// the larger one at most, 32 behind them. What is left of those when the sum is rounded is what it lost. For all others more
-/// additions find it (Knuth).
+/// additions find it.
 #[inline(never)]
 fn two_sum(a: u32, b: u32) -> (u32, u32) {
-    const SIGN: u32 = 1 << 31;
     const LEADING: u32 = 1 << 23;
     let (large, small) = if a << 1 < b << 1 { (b, a) } else { (a, b) };
     let sign = large & SIGN;
     let (large, small) = (large ^ sign, small ^ sign);
     // What is lost of such numbers is normal, too. One of the other sign is above them all.
     if !(64 << 23..253 << 23).contains(&large) || !(LEADING..SIGN).contains(&small) {
-        let sum = add(a, b);
-        let from_b = add(sum, a ^ SIGN);
-        let lost = add(add(a, add(sum, from_b ^ SIGN) ^ SIGN), add(b, from_b ^ SIGN));
-        return (sum, lost);
+        let (sum, lost) = knuth(INTEGERS, f32::from_bits(a), f32::from_bits(b));
+        return (sum.to_bits(), lost.to_bits());
     }
     let exponent = large >> 23;
     let distance = exponent - (small >> 23);
@@ -237,7 +236,7 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     #[inline(always)]
     fn two_sum(self, a: f32, b: f32) -> (f32, f32) {
         if !INTEGER {
-            return (a, a);
+            return knuth(self, a, b);
         }
         let (sum, lost) = two_sum(a.to_bits(), b.to_bits());
         (f32::from_bits(sum), f32::from_bits(lost))

@@ -6,7 +6,7 @@ use super::{Join, Parts};
 use crate::{
     Error,
     lanes::{
-        arrays::{Data, GRADIENT, INPUT, OUT as EACH},
+        arrays::{self, Data, GRADIENT, INPUT},
         classes::{ClassKernel, OUT, tile_rows},
         elements::{Binary, BinaryLoss, Derive, Map, TILE},
         grid::Grid,
@@ -209,13 +209,13 @@ impl Parts for Softmax<'_> {
 
 impl Data<'_> {
     fn is_ascending<const K: usize>(&self, grid: &Grid<'_, K>) -> bool {
-        (self.out.is_none() || grid.is_ascending(EACH, 0))
+        (self.out.is_none() || grid.is_ascending(arrays::OUT, 0))
             && (self.gradient.is_none() || grid.is_ascending(GRADIENT, 0))
     }
 
     fn cut<const K: usize>(self, right: &mut Grid<'_, K>) -> (Self, Self) {
         let Self { inputs, upstream, out, gradient } = self;
-        let (left_out, right_out) = cut_option(out, [EACH].into_iter(), right);
+        let (left_out, right_out) = cut_option(out, [arrays::OUT].into_iter(), right);
         let arrays = [GRADIENT].into_iter().chain(inputs[INPUT].is_none().then_some(INPUT));
         let (left_gradient, right_gradient) = cut_option(gradient, arrays, right);
         (
