@@ -6,7 +6,7 @@ use super::{
     grid::{Gather, Run},
     layout::{Layout, Rows},
     map::{Coefficients, InLanes, Memory, RowMap},
-    panel::{BLOCKS, Panel, Planes, WIDTH},
+    panel::{BLOCKS, Origin, Panel, Planes, WIDTH},
     partition::{Form, Partition},
 };
 use crate::simd::{Four, Group, LANES, Scratch, Simd};
@@ -49,7 +49,8 @@ impl Layout for Columns {
         }
         let first = self.find(s, rows, memory.logits(), run, i) / S::N;
         let coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, count);
-        self.panel(rows.classes).partition::<S, S, M, F, K>(s, s, first, rows, coefficient, labels)
+        let origin = Origin { rows, x: memory.logits(), i, count };
+        self.panel(rows.classes).partition::<S, S, M, F, K>(s, s, first, origin, coefficient, labels)
     }
 
     #[inline(always)]
@@ -71,7 +72,8 @@ impl Layout for Columns {
             (self.find(s, rows, memory.logits(), run, i) / S::N, None)
         };
         let mut panel = self.panel(rows.classes).to_be_packed(planes);
-        panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, rows, coefficient, labels)
+        let origin = Origin { rows, x: memory.logits(), i, count: S::N };
+        panel.partition::<S, Four<S>, M, F, K>(s, Four(s), first, origin, coefficient, labels)
     }
 
     #[inline(always)]

@@ -4,13 +4,14 @@ use super::{
     cross::{Each, NoTerms, Probabilities, TARGET},
     gradient::{TargetGradients, as_floats},
     grid::Run,
+    integer::ExpSum,
     labels::IGNORED,
     layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
-    others::{self, ByLanes, HEAD, Others, Sum},
+    others::{self, ByLanes, Others, Sum},
     panel::Planes,
-    partition::{Form, NOTHING, Partition, Source, State, TILE, always, finite, join_lanes, small_count, tile},
+    partition::{Form, NOTHING, Partition, Source, State, TILE, always, join_lanes, small_count, tile},
 };
 use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Simd, Strided};
 
@@ -35,17 +36,21 @@ impl Layout for Direct {
         }
         let row = rows.grid.offset(run, 0, i);
         if S::SINGLE {
-            let class = labels.first().copied().filter(|&class| class != IGNORED);
-            let at = |class: usize| row.wrapping_add_signed(rows.stride.wrapping_mul(class.cast_signed()));
-            let logit = class.and_then(|class| x.get(at(class)).copied()).unwrap_or(0.0);
-            // Integers gain nothing by one pass less, and have bits of their own.
-            if F::ONCE && !S::INTEGER {
-                let (reference, sum) = row_others(x, row, rows.stride, rows.classes, class.unwrap_or(IGNORED));
+            let class = labels.first().copied().unwrap_or(IGNORED);
+            let logit = rows.logit(x, row, class);
+            // Integers gain nothing by one pass less where there is no target, and have bits of their own.
+            if F::ONCE && (F::TARGET || !S::INTEGER) {
+                let (classes, stride) = (rows.classes, rows.stride);
+                let (reference, sum) = if S::INTEGER {
+                    row_others::<_, F>(INTEGERS, x, row, stride, classes, class, logit)
+                } else {
+                    row_others::<_, F>(SCALAR, x, row, stride, classes, class, logit)
+                };
                 return others::finish::<S, F>(
                     s,
                     (s.splat(reference), s.splat(sum)),
                     #[inline(always)]
-                    || s.splat(if class.is_some() { logit } else { f32::NEG_INFINITY }),
+                    || s.splat(logit),
                 );
             }
             if !F::CROSS {
@@ -56,22 +61,21 @@ impl Layout for Direct {
                     row_partition(SCALAR, x, row, stride, classes)
                 };
                 let (max, others, logit) = (s.splat(max), s.splat(others), s.splat(logit));
-                let partition = Partition { max, others, logit, ..Partition::none(s) }.of_leader(s);
-                return Partition { target: math::exponential(s, s.sub(logit, partition.reference)), ..partition };
+                return Partition { max, others, logit, ..Partition::none(s) }.of_leader(s);
             }
         }
+        let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
         if F::ONCE {
             let mut source = Without { s, rows: source, labels, start: 0, target: s.splat(0.0) };
-            let sum = others::sum(s, rows.classes, &mut ByLanes::new(&mut source));
+            let sum = others::sum::<S, F>(s, rows.classes, logit, &mut ByLanes::new(&mut source));
             return others::finish::<S, F>(
                 s,
                 sum,
                 #[inline(always)]
-                || rows.pick(s, x, run, i, labels),
+                || logit,
             );
         }
-        let logit = rows.pick(s, x, run, i, labels);
         let mut terms =
             Each { coefficient: coefficient_of::<S, S, K>(s, s, rows, run, i, count), same: rows.cross.same() };
         let mut state = State::new(s);
@@ -149,18 +153,31 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
 
 /// The reference and the sum of a row's others, as [`row_partition`].
 #[inline(never)]
-fn row_others(x: &[f32], row: usize, stride: isize, classes: usize, target: usize) -> (f32, f32) {
+fn row_others<O: Ops<F = f32, M = bool>, F: Form>(
+    o: O,
+    x: &[f32],
+    row: usize,
+    stride: isize,
+    classes: usize,
+    target: usize,
+    logit: f32,
+) -> (f32, f32) {
     let Some(rest) = Strided::new(x, row, stride, classes) else {
         return (f32::NEG_INFINITY, 0.0);
     };
-    let row = &mut Row { rest, len: 0, target };
-    if classes > HEAD { long_row_others(classes, row) } else { others::short_sum(SCALAR, classes, row) }
+    if F::TARGET && classes <= TILE {
+        let tile = Row { rest, len: classes, target }.sum(o, logit);
+        if tile.fits(o, logit) {
+            return (logit, tile.sum);
+        }
+    }
+    any_row_others::<O, F>(o, classes, logit, &mut Row { rest, len: 0, target })
 }
 
-/// [`row_others`] of a row of more than [`HEAD`] classes.
+/// [`row_others`] of any row, apart from the short way of most.
 #[inline(never)]
-fn long_row_others(classes: usize, row: &mut Row<'_>) -> (f32, f32) {
-    others::sum(SCALAR, classes, row)
+fn any_row_others<O: Ops<F = f32>, F: Form>(o: O, classes: usize, logit: f32, row: &mut Row<'_>) -> (f32, f32) {
+    others::sum::<O, F>(o, classes, logit, row)
 }
 
 /// The others of a row.
@@ -182,12 +199,15 @@ impl<O: Ops<F = f32>> Others<O> for Row<'_> {
     }
 
     #[inline(always)]
-    fn max(&mut self, _: O, len: usize) -> f32 {
-        max_of(&self.rest, len)
+    fn max(&mut self, o: O, len: usize) -> f32 {
+        max_of(o, &self.rest, len)
     }
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: f32) -> Sum<O> {
+        if O::INTEGER {
+            return Sum { sum: sum_in_integers(&self.rest, self.len, self.target, reference), joined: o.int(0) };
+        }
         let (sum, joined) = sum_of(&self.rest, self.len, self.target, reference);
         Sum { sum, joined: o.bits(joined) }
     }
@@ -197,10 +217,10 @@ impl<O: Ops<F = f32>> Others<O> for Row<'_> {
 
 /// The largest of the first `len`; a NaN may be lost.
 #[inline(never)]
-fn max_of(x: &Strided<'_>, len: usize) -> f32 {
+fn max_of<O: Ops<F = f32>>(o: O, x: &Strided<'_>, len: usize) -> f32 {
     let mut max = f32::NEG_INFINITY;
     for k in 0..len.min(x.len()) {
-        max = SCALAR.max(max, x.get(k));
+        max = o.max(max, x.get(k));
     }
     max
 }
@@ -210,7 +230,6 @@ fn max_of(x: &Strided<'_>, len: usize) -> f32 {
 fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f32) {
     let o = SCALAR;
     let (mut sums, mut joined) = ([NOTHING; LANES], 0);
-    let reference = finite(o, reference);
     for class in 0..len.min(x.len()) {
         if class != target {
             let (p, t) = math::exp_term(o, o.sub(x.get(class), reference));
@@ -227,6 +246,18 @@ fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f
         |a, b| o.add(a, b),
     );
     (sum, o.from_bits(joined))
+}
+
+/// The same by integers, which need no lanes, and have a range that includes all that fits.
+#[inline(never)]
+fn sum_in_integers(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> f32 {
+    let mut sum = ExpSum::new();
+    for class in 0..len.min(x.len()) {
+        if class != target {
+            sum.add(INTEGERS.sub(x.get(class), reference).to_bits());
+        }
+    }
+    f32::from_bits(sum.value())
 }
 
 /// Rows without the classes `labels`, if there are any.

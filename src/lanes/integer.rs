@@ -254,20 +254,23 @@ pub(crate) struct ExpSum {
     sum: u64,
     /// The exponent of the largest.
     top: i32,
-    nan: bool,
+    /// NaN or ∞, if that is among the terms, else 0.
+    special: u32,
 }
 
 impl ExpSum {
     pub(crate) const fn new() -> Self {
-        Self { sum: 0, top: -256, nan: false }
+        Self { sum: 0, top: -256, special: 0 }
     }
 
-    /// Adds `e^d` for `d < 0`; for d = 0 and d = -∞ nothing.
+    /// Adds `e^d`: nothing for d below -128.5, and ∞ for d above 128.5.
     #[inline(always)]
     pub(crate) fn add(&mut self, d: u32) {
         let magnitude = d & !SIGN;
-        if d == 0 || magnitude > TERM_LIMIT {
-            self.nan |= magnitude > INFINITY;
+        if magnitude > TERM_LIMIT {
+            if magnitude > INFINITY || d & SIGN == 0 {
+                self.special |= d.max(INFINITY);
+            }
             return;
         }
         let (n, m) = power(d);
@@ -281,8 +284,8 @@ impl ExpSum {
     /// The sum in units of [`super::math::TERM_UNIT`].
     #[inline(always)]
     pub(crate) fn value(self) -> u32 {
-        if self.nan {
-            return INFINITY | 1 << 22;
+        if self.special != 0 {
+            return self.special;
         }
         let shift = self.sum.leading_zeros();
         if shift > 63 {

@@ -10,6 +10,7 @@ use super::{
     grid::{Grid, Run},
     labels::IGNORED,
     map::{Coefficients, Memory, RowMap, write_lanes},
+    others::ABSENT,
     packed::Packed,
     partition::{Form, Partition, always},
     rows::ByRows,
@@ -31,7 +32,14 @@ pub(crate) struct Rows<'a, const K: usize> {
 }
 
 impl<const K: usize> Rows<'_, K> {
-    /// The logits of these classes of the rows from `i` on, one by one; −∞ for [`IGNORED`].
+    /// The logit of a class of the row that starts at `row`; [`ABSENT`] for [`IGNORED`].
+    #[inline(always)]
+    pub(crate) fn logit(&self, x: &[f32], row: usize, class: usize) -> f32 {
+        let at = row.wrapping_add_signed(self.stride.wrapping_mul(class.cast_signed()));
+        if class == IGNORED { ABSENT } else { x.get(at).copied().unwrap_or(0.0) }
+    }
+
+    /// The logits of these classes of the rows from `i` on, one by one; [`ABSENT`] for [`IGNORED`].
     #[inline(always)]
     pub(crate) fn pick<S: Simd>(&self, s: S, x: &[f32], run: &mut Run<K>, i: usize, labels: &[usize]) -> S::F {
         let mut logit = always(
@@ -41,15 +49,13 @@ impl<const K: usize> Rows<'_, K> {
                 if !S::SINGLE {
                     self.grid.seek(run, i);
                 }
-                let shift = self.stride.wrapping_mul(class.cast_signed());
-                let at = self.grid.offset(run, 0, i).wrapping_add_signed(shift);
-                if class == IGNORED { f32::NEG_INFINITY } else { x.get(at).copied().unwrap_or(0.0) }
+                self.logit(x, self.grid.offset(run, 0, i), class)
             },
         );
         if let &[class] = labels {
             return s.splat(logit(0, class));
         }
-        let mut logits = s.to_lanes(s.splat(f32::NEG_INFINITY));
+        let mut logits = s.to_lanes(s.splat(ABSENT));
         for (l, (lane, &class)) in logits.as_mut().iter_mut().zip(labels).enumerate() {
             *lane = logit(l, class);
         }

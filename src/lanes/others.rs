@@ -1,14 +1,16 @@
 //! The exponentials of a row without its target's, for the loss of that target.
 //!
-//! With the target `t`, any reference `r` and `S = Σ_{c≠t} exp(x_c - r)`, the sum over the *others*, the loss is
-//! `lse - x_t = ln(exp(x_t - r) + S) + r - x_t`. Let `z = exp(-|x_t - r|)`:
+//! With the target `t` and `S = Σ_{c≠t} exp(x_c - x_t)`, the sum over the *others*, the loss is `lse - x_t = ln_1p(S)`. Where the
+//! target leads it has all its digits, however small it is. And there is no maximum to be found first: what the exponentials are
+//! relative to, the *reference*, is the target's own logit, and a row is read once.
 //!
-//! - where the target leads, `x_t >= r`, that is `ln_1p(S z)`, which has all its digits, however small it is;
+//! Only where some class is far above the target does the sum get out of hand. Then its tile is taken again, relative to the
+//! largest logit `r` of its own. With `S = Σ_{c≠t} exp(x_c - r)` and `z = exp(-|x_t - r|)`:
+//!
+//! - where the target leads after all, `x_t >= r`, the loss is `ln_1p(S z)`;
 //! - elsewhere it is `(r - x_t) + ln(S + z)`, and since `r` is one of the others' logits, or near one, nothing cancels.
 //!
-//! So the reference need not be the maximum. It is the largest of the first [`HEAD`] classes, and the row is read once from memory;
-//! only a tile whose sum gets out of hand is taken again, relative to the largest of its own. The target itself, which in
-//! a confident prediction is far above the rest, never is the reason.
+//! Without a target, the first reference is the largest of the first [`HEAD`] classes.
 
 use super::{
     math,
@@ -16,12 +18,15 @@ use super::{
 };
 use crate::simd::Ops;
 
-/// So many classes give the first reference. Of no more, it is the maximum.
+/// So many classes give the first reference of rows without a target. Of no more, it is the maximum.
 pub(crate) const HEAD: usize = 256;
 
-/// A tile's sum from here on, in units of [`math::TERM_UNIT`], asks for another reference: the largest logit is about 28
-/// above it, and 2^25 such tiles are still finite.
-const LIMIT: f32 = f32::from_bits((127 + 100) << 23);
+/// The logit of a row that has no target: relative to it the exponentials of all others are 0.
+pub(crate) const ABSENT: f32 = f32::MAX;
+
+/// A sum from here on, in units of [`math::TERM_UNIT`], asks for another reference. The largest logit is then some 40 to 46 above it,
+/// also where the sum got there a tile after the other: the last tile has 2^-24 of it at least, and a logit above the reference.
+const LIMIT: f32 = f32::from_bits((127 + 127) << 23);
 
 /// A group of rows, a tile after the other.
 pub(crate) trait Others<O: Ops> {
@@ -29,8 +34,11 @@ pub(crate) trait Others<O: Ops> {
     fn enter(&mut self, o: O, start: usize, len: usize);
     /// The largest of the tile's first `len` classes, the target with them; a NaN may be lost.
     fn max(&mut self, o: O, len: usize) -> O::F;
-    /// The sum of the tile's exponentials without the target's, relative to a reference that is made [`finite`].
+    /// The sum of the tile's exponentials without the target's.
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O>;
+    /// Undoes what the sum has written over the logits.
+    #[inline(always)]
+    fn restore(&mut self, _o: O) {}
 }
 
 /// The sum of some exponentials in units of [`math::TERM_UNIT`].
@@ -41,28 +49,34 @@ pub(crate) struct Sum<O: Ops> {
 }
 
 impl<O: Ops> Sum<O> {
-    /// Where it is what it should be, relative to the reference, if that is one.
+    /// Where it is what it should be, relative to the reference, if that is a number.
     #[inline(always)]
-    fn fits(&self, o: O, reference: O::F) -> O::M {
-        let (nothing, too_much) = (o.splat(f32::NEG_INFINITY), o.splat(f32::INFINITY));
-        let sum = o.select(math::in_range(o, self.joined), self.sum, too_much);
-        o.lt(o.select(o.eq(reference, nothing), too_much, sum), o.splat(LIMIT))
+    pub(crate) fn fits(&self, o: O, reference: O::F) -> O::M {
+        let infinity = o.splat(f32::INFINITY);
+        let sum = o.select(math::in_range(o, self.joined), self.sum, infinity);
+        o.lt(o.select(is_finite(o, reference), sum, infinity), o.splat(LIMIT))
     }
 }
 
-/// The reference, and the sum relative to it in units of [`math::TERM_UNIT`]: −∞ and 0 if there are no others, or only −∞.
 #[inline(always)]
-pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
+fn is_finite<O: Ops>(o: O, x: O::F) -> O::M {
+    o.lt(o.abs(x), o.splat(f32::INFINITY))
+}
+
+/// The reference, and the sum relative to it in units of [`math::TERM_UNIT`]: −∞ and 0 if there are no others, or only −∞. With
+/// targets, whose logits are these.
+#[inline(always)]
+pub(crate) fn sum<O: Ops, F: Form>(o: O, classes: usize, target: O::F, rows: &mut impl Others<O>) -> (O::F, O::F) {
     let (nothing, zero) = (o.splat(f32::NEG_INFINITY), o.splat(0.0));
-    let (mut reference, mut sum) = (nothing, zero);
+    let (mut reference, mut sum) = (if F::TARGET { target } else { nothing }, zero);
     let mut start = 0;
     while start < classes {
         let len = TILE.min(classes - start);
         rows.enter(o, start, len);
-        let (mut fits, mut whole) = (o.lt(nothing, reference), false);
+        let (mut fits, mut whole) = (is_finite(o, reference), false);
         loop {
             if !o.all(fits) {
-                let first = if whole { len } else { len.min(HEAD) };
+                let first = if whole || F::TARGET { len } else { len.min(HEAD) };
                 let raised = o.select(fits, reference, rows.max(o, first));
                 if start > 0 {
                     // Without a reference there is no sum. Far below a target in this tile, `step` would lose digits in the unit 1,
@@ -72,11 +86,12 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
                 }
                 reference = raised;
             }
-            let tile = rows.sum(o, reference);
+            let tile = rows.sum(o, relative::<O, F>(o, reference));
             // What does not fit relative to the maximum of the whole tile is NaN.
-            fits = tile.fits(o, reference);
+            let all = Sum { sum: o.add(sum, tile.sum), ..tile };
+            fits = all.fits(o, reference);
             if whole || o.all(fits) {
-                sum = o.add(sum, tile.sum);
+                sum = all.sum;
                 break;
             }
             whole = true;
@@ -86,13 +101,36 @@ pub(crate) fn sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O
     (reference, sum)
 }
 
-/// The same for rows of at most [`HEAD`] classes.
+/// What the exponentials are relative to: of rows that are all −∞, 0. With a target these are NaN anyway.
 #[inline(always)]
-pub(crate) fn short_sum<O: Ops>(o: O, classes: usize, rows: &mut impl Others<O>) -> (O::F, O::F) {
+fn relative<O: Ops, F: Form>(o: O, reference: O::F) -> O::F {
+    if F::TARGET { reference } else { finite(o, reference) }
+}
+
+/// The same for rows of a single tile, without a target of [`HEAD`] classes at most.
+#[inline(always)]
+pub(crate) fn short_sum<O: Ops, F: Form>(
+    o: O,
+    classes: usize,
+    target: O::F,
+    rows: &mut impl Others<O>,
+) -> (O::F, O::F) {
     rows.enter(o, 0, classes);
-    let reference = rows.max(o, classes);
-    let tile = rows.sum(o, reference);
-    (reference, tile.sum)
+    let mut reference = if F::TARGET { target } else { rows.max(o, classes) };
+    let mut whole = !F::TARGET;
+    loop {
+        let tile = rows.sum(o, relative::<O, F>(o, reference));
+        if whole {
+            return (reference, tile.sum);
+        }
+        let fits = tile.fits(o, reference);
+        if o.all(fits) {
+            return (reference, tile.sum);
+        }
+        rows.restore(o);
+        reference = o.select(fits, reference, rows.max(o, classes));
+        whole = true;
+    }
 }
 
 /// The partition from [`sum`]; with targets, whose logits are these.
@@ -107,8 +145,11 @@ pub(crate) fn finish<O: Ops, F: Form>(
         let others = o.sub(o.mul(sum, unit), one);
         return Partition { max: reference, others, ..Partition::none(o) }.of_leader(o);
     }
-    let logit = logit();
+    let (logit, whole) = (logit(), o.splat(1.0 / math::TERM_UNIT));
     let lead = o.sub(logit, reference);
+    if o.all(o.eq(lead, o.splat(0.0))) {
+        return of_target(o, logit, sum);
+    }
     let behind = o.lt(lead, o.splat(0.0));
     let z = math::row::exponential(o, o.neg(o.abs(lead)));
     // With the target in front, relative to its logit.
@@ -116,12 +157,19 @@ pub(crate) fn finish<O: Ops, F: Form>(
     Partition {
         max: o.select(behind, reference, logit),
         others: o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest),
-        target: o.select(behind, z, o.splat(1.0 / math::TERM_UNIT)),
+        target: o.select(behind, z, whole),
         reference: finite(o, reference),
-        scale: o.select(behind, o.splat(1.0 / math::TERM_UNIT), z),
+        scale: o.select(behind, whole, z),
         logit,
         ..Partition::none(o)
     }
+}
+
+/// The partition with the target's logit for a reference.
+#[inline(always)]
+pub(crate) fn of_target<O: Ops>(o: O, logit: O::F, sum: O::F) -> Partition<O::F> {
+    let (others, whole) = (o.mul(sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
+    Partition { max: logit, others, target: whole, reference: logit, scale: whole, logit, ..Partition::none(o) }
 }
 
 /// A lane for each row.
@@ -156,7 +204,7 @@ impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O> {
-        let (zero, reference, len) = (o.splat(0.0), finite(o, reference), self.len);
+        let (zero, len) = (o.splat(0.0), self.len);
         let mut joined = o.int(0);
         let nothing = o.splat(NOTHING);
         let mut sums = lane_sums::<O, _>(nothing);
@@ -184,12 +232,12 @@ impl<R> ByLanes<'_, R> {
     {
         let class = self.start.wrapping_add(at);
         let (p, t) = math::exp_term(o, o.sub(self.rows.load(class), reference));
+        // With the target's, which is not above the reference.
+        *joined = o.int_or(*joined, o.bits(t));
         let added = o.mul_add(p, math::scale(o, t), sum);
-        let Some(target) = self.rows.is_target(class) else {
-            *joined = o.int_or(*joined, o.bits(t));
-            return added;
-        };
-        *joined = o.int_or(*joined, o.bits(o.select(target, o.splat(0.0), t)));
-        o.select(target, sum, added)
+        match self.rows.is_target(class) {
+            Some(target) => o.select(target, sum, added),
+            None => added,
+        }
     }
 }

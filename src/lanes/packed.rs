@@ -6,7 +6,7 @@ use super::{
     grid::Run,
     layout::{Layout, Rows, SHORT},
     map::{Coefficients, InLanes, Memory, RowMap},
-    panel::{BLOCKS, Panel, WIDTH},
+    panel::{BLOCKS, Origin, Panel, WIDTH},
     partition::{Form, Partition, always},
 };
 use crate::simd::{Four, Group, LANES, QUAD, Scratch, Simd, Transposition};
@@ -47,7 +47,8 @@ impl Layout for Packed {
         let (mut panels, _) = self.panels::<S, K>(rows, width::<S, K>(rows));
         panels.pack(s, rows, memory.logits(), run, i, count);
         let coefficient = coefficient_of::<S, S, K>(s, s, rows, &panels.targets, 0);
-        panels.logits.partition::<S, S, M, F, K>(s, s, 0, rows, coefficient, labels)
+        let origin = Origin { rows, x: memory.logits(), i, count };
+        panels.logits.partition::<S, S, M, F, K>(s, s, 0, origin, coefficient, labels)
     }
 
     #[inline(always)]
@@ -63,7 +64,8 @@ impl Layout for Packed {
         let (mut panels, _) = self.panels::<S, K>(rows, WIDTH);
         panels.pack(s, rows, memory.logits(), run, i, WIDTH * S::N);
         let coefficient = coefficient_of::<S, Four<S>, K>(s, Four(s), rows, &panels.targets, 0);
-        panels.logits.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, rows, coefficient, labels)
+        let origin = Origin { rows, x: memory.logits(), i, count: S::N };
+        panels.logits.partition::<S, Four<S>, M, F, K>(s, Four(s), 0, origin, coefficient, labels)
     }
 
     #[inline(always)]

@@ -5,11 +5,12 @@ use core::{marker::PhantomData, ops::Range};
 use super::{
     cross::{Each, NoTerms, Same, Terms},
     gradient::as_floats,
+    grid::Gather,
     layout::Rows,
     map::RowMap,
     math,
-    others::{self, Others, Sum},
-    partition::{Form, NOTHING, Partition, Source, State, finite, join_lanes, lane_sums, pair, small_count, tile},
+    others::{self, ABSENT, Others, Sum},
+    partition::{Form, NOTHING, Partition, Source, State, join_lanes, lane_sums, pair, small_count, tile},
     sum::tree,
 };
 use crate::simd::{Group, LANES, Ops, Scratch, Simd};
@@ -158,23 +159,28 @@ impl<'p> Panel<'p> {
         s: S,
         g: G,
         first: usize,
-        rows: &Rows<'_, K>,
+        origin: Origin<'_, K>,
         coefficient: impl FnMut(usize, G::F) -> (G::F, G::F),
         labels: &[usize],
     ) -> Partition<G::F> {
         let label = as_floats(s, g, labels, 0);
-        let nothing = g.splat(f32::NEG_INFINITY);
+        let logit = g.splat(ABSENT);
         let form = PhantomData::<F>;
+        let rows = origin.rows;
         let keeps = M::EXPONENTIALS && rows.classes <= BLOCKS / WIDTH;
-        let classes = rows.classes;
         let mut source =
-            Packed::<'_, '_, S, G, F> { panel: self, s, g, first, classes, label, logit: nothing, keeps, form };
+            Packed::<'_, '_, '_, S, G, F, K> { panel: self, s, g, first, origin, label, logit, keeps, form };
         if F::ONCE {
             // Nothing but the exponentials is needed in the panel then.
-            if rows.classes == 2 {
-                return source.pair();
+            if rows.classes == 2
+                && let Some(partition) = source.pair()
+            {
+                return partition;
             }
-            let sum = others::short_sum(g, rows.classes, &mut source);
+            if F::TARGET {
+                source.take_out(g);
+            }
+            let sum = others::short_sum::<G, F>(g, rows.classes, source.logit, &mut source);
             return others::finish::<G, F>(
                 g,
                 sum,
@@ -205,13 +211,22 @@ fn packed_partition<O: Ops, const T: usize>(
     state.finish(o, classes, &terms)
 }
 
+/// Where the rows of a panel are in memory: `x`, from row `i` on, of which each vector has `count`.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a, const K: usize> {
+    pub(crate) rows: &'a Rows<'a, K>,
+    pub(crate) x: &'a [f32],
+    pub(crate) i: usize,
+    pub(crate) count: usize,
+}
+
 /// The vectors of rows from `first` on, and the logits of the classes `label`.
-struct Packed<'m, 'p, S, G: Ops, F> {
+struct Packed<'m, 'p, 'o, S, G: Ops, F, const K: usize> {
     panel: &'p mut Panel<'m>,
     s: S,
     g: G,
     first: usize,
-    classes: usize,
+    origin: Origin<'o, K>,
     label: G::F,
     logit: G::F,
     /// Whether the exponentials take the place of the logits.
@@ -219,7 +234,7 @@ struct Packed<'m, 'p, S, G: Ops, F> {
     form: PhantomData<F>,
 }
 
-impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, '_, S, G, F> {
+impl<S: Simd, G: Group<S>, F: Form, const K: usize> Source<G> for Packed<'_, '_, '_, S, G, F, K> {
     #[inline(always)]
     fn load(&mut self, class: usize) -> G::F {
         self.panel.load(self.s, self.g, class, self.first)
@@ -243,11 +258,6 @@ impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, '_, S, G, F> {
     }
 
     #[inline(always)]
-    fn is_target(&mut self, class: usize) -> Option<G::M> {
-        if F::TARGET { Some(self.g.eq(self.g.splat(small_count(class)), self.label)) } else { None }
-    }
-
-    #[inline(always)]
     fn keep(&mut self, class: usize, e: G::F) {
         if self.keeps {
             self.panel.store(self.s, self.g, class, self.first, e);
@@ -255,48 +265,50 @@ impl<S: Simd, G: Group<S>, F: Form> Source<G> for Packed<'_, '_, S, G, F> {
     }
 }
 
-impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
+impl<S: Simd, G: Group<S>, F: Form, const K: usize> Others<G> for Packed<'_, '_, '_, S, G, F, K> {
     #[inline(always)]
     fn enter(&mut self, _: G, _: usize, _: usize) {}
 
-    /// Takes the target out of the panel, so that what is done for each class in [`Others::sum`] needs no masks, and has registers
-    /// enough for four chains at once.
     #[inline(always)]
     fn max(&mut self, g: G, len: usize) -> G::F {
-        let nothing = g.splat(f32::NEG_INFINITY);
-        let (mut max, mut label) = (nothing, self.s.splat(0.0));
+        if F::TARGET {
+            return self.take_out(g);
+        }
+        let mut max = g.splat(f32::NEG_INFINITY);
         for class in 0..len {
-            let x = if F::TARGET { self.read(class) } else { self.load_first(class) };
-            max = g.max(max, x);
-            if F::TARGET {
-                let here = g.eq(
-                    g.gather(
-                        #[inline(always)]
-                        |_| label,
-                    ),
-                    self.label,
-                );
-                self.logit = g.select(here, x, self.logit);
-                self.panel.store(self.s, g, class, self.first, g.select(here, nothing, x));
-                label = self.s.add(label, self.s.splat(1.0));
-            }
+            max = g.max(max, self.load_first(class));
         }
         max
     }
 
     #[inline(always)]
+    fn restore(&mut self, _: G) {
+        let Origin { rows, x, i, count } = self.origin;
+        let count = if G::VECTORS > 1 { G::VECTORS * S::N } else { count };
+        let mut run = rows.grid.start();
+        for class in 0..rows.classes {
+            let shift = rows.stride.wrapping_mul(class.cast_signed());
+            let place = self.panel.place(class, self.first * S::N, count);
+            let out = self.panel.numbers.get_mut(place).unwrap_or(&mut []);
+            self.s.vectorize_apart(&mut Gather { grid: &rows.grid, run: &mut run, k: 0, data: x, i, shift, out });
+        }
+    }
+
+    #[inline(always)]
     fn sum(&mut self, g: G, reference: G::F) -> Sum<G> {
-        let (zero, nothing, reference) = (g.splat(0.0), g.splat(NOTHING), finite(g, reference));
+        let (zero, nothing) = (g.splat(0.0), g.splat(NOTHING));
+        let classes = self.origin.rows.classes;
+        let mut joined = g.int(0);
         let sum = if G::VECTORS == 1 {
             // A lane after the other, none of which goes through memory then: there is a register for each value of the tree.
             tree(
-                self.classes.min(LANES),
+                classes.min(LANES),
                 zero,
                 #[inline(always)]
                 |lane| {
                     let mut sum = zero;
-                    for class in (lane..self.classes).step_by(LANES) {
-                        sum = self.add(class, reference, sum);
+                    for class in (lane..classes).step_by(LANES) {
+                        sum = self.add(class, reference, sum, &mut joined);
                     }
                     sum
                 },
@@ -305,9 +317,10 @@ impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
             )
         } else {
             let mut sums = lane_sums::<G, _>(nothing);
-            for class in 0..self.classes {
+            for class in 0..classes {
                 self.prefetch(class);
-                sums.set(class, self.add(class, reference, sums.get(class).unwrap_or(nothing)));
+                let sum = sums.get(class).unwrap_or(nothing);
+                sums.set(class, self.add(class, reference, sum, &mut joined));
             }
             join_lanes(
                 sums.as_mut_slice(),
@@ -316,11 +329,11 @@ impl<S: Simd, G: Group<S>, F: Form> Others<G> for Packed<'_, '_, S, G, F> {
                 |a, b| g.add(a, b),
             )
         };
-        Sum { sum, joined: g.int(0) }
+        Sum { sum, joined }
     }
 }
 
-impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
+impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, K> {
     /// One class, from where it is before the rows are packed.
     #[inline(always)]
     fn read(&self, class: usize) -> G::F {
@@ -337,36 +350,70 @@ impl<S: Simd, G: Group<S>, F: Form> Packed<'_, '_, S, G, F> {
         }
     }
 
+    /// Takes the target out of the panel, so that what is done for each class in [`Others::sum`] needs no masks, and has registers
+    /// enough for four chains at once. Returns the maximum, with the target.
+    #[inline(always)]
+    fn take_out(&mut self, g: G) -> G::F {
+        let nothing = g.splat(f32::NEG_INFINITY);
+        let (mut max, mut label) = (nothing, self.s.splat(0.0));
+        for class in 0..self.origin.rows.classes {
+            let x = self.read(class);
+            max = g.max(max, x);
+            let here = g.eq(
+                g.gather(
+                    #[inline(always)]
+                    |_| label,
+                ),
+                self.label,
+            );
+            self.logit = g.select(here, x, self.logit);
+            self.panel.store(self.s, g, class, self.first, g.select(here, nothing, x));
+            label = self.s.add(label, self.s.splat(1.0));
+        }
+        max
+    }
+
     /// Adds a class to the sum of its lane.
     #[inline(always)]
-    fn add(&mut self, class: usize, reference: G::F, sum: G::F) -> G::F {
+    fn add(&mut self, class: usize, reference: G::F, sum: G::F, joined: &mut G::I) -> G::F {
         let g = self.g;
         let (p, t) = math::exp_term(g, g.sub(self.load(class), reference));
+        if F::TARGET {
+            *joined = g.int_or(*joined, g.bits(t));
+        }
         let scale = math::scale(g, t);
         self.keep(class, g.mul(p, scale));
         g.mul_add(p, scale, sum)
     }
 
-    /// The partition of two classes without their target. Of the only other one's exponential and the target's, relative to the maximum, one
-    /// is 1, so that one exponential serves both.
+    /// The partition of two classes without their target: of the only other one's exponential.
     #[inline(always)]
-    fn pair(mut self) -> Partition<G::F> {
+    fn pair(&mut self) -> Option<Partition<G::F>> {
         let g = self.g;
-        let (unit, whole) = (g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
         let logits = [self.read(0), self.read(1)];
-        let max = g.max(logits[0], logits[1]);
-        // One of the distances is 0, or both are NaN.
-        let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));
-        let mut target = e;
-        for (class, x) in logits.into_iter().enumerate() {
-            let term = g.select(g.eq(x, max), whole, e);
-            self.see(class, x);
-            self.keep(class, term);
-            if let Some(here) = self.is_target(class) {
-                target = g.select(here, term, target);
+        if !F::TARGET {
+            let (unit, whole) = (g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
+            let max = g.max(logits[0], logits[1]);
+            // One of the distances is 0, or both are NaN, so that one exponential serves both.
+            let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));
+            for (class, x) in logits.into_iter().enumerate() {
+                self.keep(class, g.select(g.eq(x, max), whole, e));
             }
+            let partition = Partition { max, others: g.mul(e, unit), ..Partition::none(g) };
+            return Some(partition.of_leader(g));
         }
-        let partition = Partition { max, others: g.mul(e, unit), ..Partition::none(g) };
-        Partition { logit: self.logit, target, ..partition }.of_leader(g)
+        let second = g.lt(g.splat(0.0), self.label);
+        let [logit, other] = [g.select(second, logits[1], logits[0]), g.select(second, logits[0], logits[1])];
+        let (p, t) = math::exp_term(g, g.sub(other, logit));
+        let sum = g.mul(p, math::scale(g, t));
+        if !g.all(Sum { sum, joined: g.bits(t) }.fits(g, logit)) {
+            return None;
+        }
+        self.prefetch(0);
+        self.prefetch(1);
+        // The target's gradient is one of its own.
+        self.keep(0, sum);
+        self.keep(1, sum);
+        Some(others::of_target(g, logit, sum))
     }
 }

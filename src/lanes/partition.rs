@@ -9,8 +9,9 @@
 //!   for a target that leads by a margin of 80 it still has all its digits;
 //! - softmax: `p_c = exp(x_c - m) / (1 + others)`, and `1 - p_k = others / (1 + others)`.
 //!
-//! Where the loss of one target is all that is wanted, what is left out of the sum is that class, and the row is read in one
-//! go: see [`super::others`], which ends in the same pair. What follows is for all else, where it is the leader `k`.
+//! Where the loss of one target is all that is wanted, what is left out of the sum is that class, what takes the place of `m` is its
+//! logit, and the row is read in one go: see [`super::others`], which ends in the same pair. What follows is for all else, where it is the
+//! leader `k`.
 //!
 //! A row is read in tiles of [`TILE`] classes that stay in the first-level cache: once for the tile's maximum, once for
 //! the exponentials relative to the largest logit so far. When a later tile raises it, what was summed is scaled down.
@@ -37,9 +38,9 @@ pub(crate) const BLOCK: usize = 128;
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]
 pub(crate) struct Partition<F> {
-    /// The largest logit.
+    /// The largest logit; of a [`ByTarget`] the target's, or one that is far above it.
     pub(crate) max: F,
-    /// The sum of `exp(x - max)` over all classes but one that has the maximum. −1 if there is no class, or only −∞.
+    /// The sum of `exp(x - max)` over all classes but one that has this logit. −1 if there is no class, or only −∞.
     pub(crate) others: F,
     /// `Σ q_c (max - x_c)` with the coefficients of [`Cross`](super::cross::Cross).
     pub(crate) cross: F,

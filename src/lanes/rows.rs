@@ -1,20 +1,21 @@
 //! Rows of contiguous classes: a lane for each class.
 
-use core::ops::Range;
+use core::{marker::PhantomData, ops::Range};
 
 use super::{
     cross::{NoTerms, Same, TARGET, Terms, add_sums, add_weighted},
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
+    labels::IGNORED,
     layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
     math,
-    others::{self, HEAD, Others, Sum},
-    partition::{BLOCK, Form, Partition, State, TILE, Term, finite, small_count},
+    others::{self, ABSENT, HEAD, Others, Sum},
+    partition::{BLOCK, Form, Partition, State, TILE, Term, small_count},
     side_by_side,
     sum::join_groups,
 };
-use crate::simd::{Four, Group, LANES, Ops, Scratch, Simd};
+use crate::simd::{Four, Group, Kernel, LANES, Ops, Scratch, Simd};
 
 /// Rows of no more classes are taken side by side: relative to their maxima, and all `N` of them in the first-level cache.
 const SIDE_BY_SIDE: usize = HEAD;
@@ -37,8 +38,13 @@ impl Layout for ByRows {
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
         let few = rows.classes <= if F::CROSS { BLOCK } else { SIDE_BY_SIDE };
-        if few && (!keep || memory.input.is_some()) && !S::SINGLE && count == S::N {
-            return side_by_side::partition::<S, M, F, K>(s, rows, memory, run, i, labels);
+        if few
+            && (!keep || memory.input.is_some())
+            && !S::SINGLE
+            && count == S::N
+            && let Some(partition) = side_by_side::partition::<S, M, F, K>(s, rows, memory, run, i, labels)
+        {
+            return partition;
         }
         if F::ONCE {
             return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
@@ -116,6 +122,7 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
 ) -> Partition<S::F> {
     if !keeps::<M, K>(rows, memory) {
         let x = memory.logits();
+        let mut next = labels.iter().skip(1);
         let sum = each_target(
             s,
             rows,
@@ -127,12 +134,18 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
             #[inline(always)]
             |[offset, _], target| {
                 let x = x.get(offset..offset.wrapping_add(rows.classes)).unwrap_or(&[]);
-                let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
-                if rows.classes <= HEAD {
-                    others::short_sum(s, rows.classes, row)
-                } else {
-                    others::sum(s, rows.classes, row)
+                let logit = rows.logit(x, 0, target);
+                // The next row's target is on its way while this row is computed.
+                if let Some(&class) = next.next() {
+                    let row = offset.wrapping_add_signed(rows.grid.step(0));
+                    s.prefetch(memory.logits().get(row.wrapping_add(class)..).unwrap_or(&[]), 0);
                 }
+                if rows.classes <= if F::TARGET { TILE } else { HEAD } {
+                    let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
+                    return others::short_sum::<S, F>(s, rows.classes, s.splat(logit), row);
+                }
+                let (reference, sum) = s.vectorize_apart(&mut LongRow::<F> { x, logit, target, form: PhantomData });
+                (s.splat(reference), s.splat(sum))
             },
         );
         return others::finish::<S, F>(
@@ -167,7 +180,9 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
                 }
                 copy
             };
-            others::sum(s, rows.classes, &mut RowOthers { x, kept: Some(kept), target, start: 0, len: 0 })
+            let logit = s.splat(rows.logit(x, 0, target));
+            let row = &mut RowOthers { x, kept: Some(kept), target, start: 0, len: 0 };
+            others::sum::<S, F>(s, rows.classes, logit, row)
         },
     );
     others::finish::<S, F>(
@@ -228,12 +243,12 @@ pub(crate) fn each_target<S: Simd, const K: usize>(
     labels: &[usize],
     mut sum: impl FnMut([usize; 2], usize) -> (S::F, S::F),
 ) -> (S::F, S::F) {
-    let (mut reference, mut sums) = (s.splat(0.0), s.splat(0.0));
+    let (mut reference, mut sums) = (s.splat(ABSENT), s.splat(0.0));
     for l in 0..count.min(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
         let offsets = [rows.grid.offset(run, 0, i), rows.grid.offset(run, array, i)];
-        let row = sum(offsets, labels.get(l).copied().unwrap_or(NOWHERE));
+        let row = sum(offsets, labels.get(l).copied().unwrap_or(IGNORED));
         let lane = s.eq(s.load_part(&LANE_NUMBERS, 0.0), s.splat(small_count(l)));
         reference = s.select(lane, row.0, reference);
         sums = s.select(lane, row.1, sums);
@@ -344,12 +359,9 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
 
 /// Of lanes whose bits are all in range such bits in all of them, else others.
 #[inline(always)]
-fn join_bits<S: Simd>(s: S, joined: S::I) -> S::I {
+pub(crate) fn join_bits<S: Simd>(s: S, joined: S::I) -> S::I {
     s.int(if s.all(math::in_range(s, joined)) { 0 } else { -1 })
 }
-
-/// No class.
-const NOWHERE: usize = usize::MAX;
 
 /// The sum of the exponentials of some classes but the target, in every lane. To keep them, they go to `kept`.
 #[inline(always)]
@@ -458,7 +470,7 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let x = self.x.get(self.start..self.start.wrapping_add(self.len)).unwrap_or(&[]);
-        sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), finite(s, reference))
+        sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), reference)
     }
 }
 
@@ -541,4 +553,25 @@ pub(crate) fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
         a = s.max(a, s.load_part(part, f32::NEG_INFINITY));
     }
     s.reduce_max(s.max(s.max(a, b), s.max(c, d)))
+}
+
+/// [`others::sum`] of a long row, in a function of its own: between all that is known of a group of rows there are no registers left
+/// for its constants.
+struct LongRow<'x, F> {
+    x: &'x [f32],
+    logit: f32,
+    target: usize,
+    form: PhantomData<F>,
+}
+
+impl<F: Form> Kernel for LongRow<'_, F> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run<S: Simd>(&mut self, s: S) -> (f32, f32) {
+        let Self { x, logit, target, .. } = *self;
+        let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
+        let (reference, sum) = others::sum::<S, F>(s, x.len(), s.splat(logit), row);
+        (s.reduce_max(reference), s.reduce_max(sum))
+    }
 }

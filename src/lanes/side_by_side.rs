@@ -7,14 +7,16 @@ use super::{
     grid::{LANE_NUMBERS, Run, first_lanes},
     layout::Rows,
     map::{Memory, RowMap},
-    math, others,
+    math,
+    others::{self, Sum},
     partition::{Form, Partition, State, always, finite, small_count},
-    rows::{Tally, group, keeps, ties},
+    rows::{Tally, group, join_bits, keeps, ties},
     sum::join_groups,
 };
 use crate::simd::{Four, Group, LANES, Ops, Simd};
 
-/// The partitions of the rows `i .. i + N`.
+/// The partitions of the rows `i .. i + N`; none if a row has to be taken by itself, since its target's logit is not a reference
+/// for it.
 #[inline(always)]
 pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
     s: S,
@@ -23,7 +25,7 @@ pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
     run: &mut Run<K>,
     i: usize,
     labels: &[usize],
-) -> Partition<S::F> {
+) -> Option<Partition<S::F>> {
     let keep = keeps::<M, K>(rows, memory);
     let Memory { input, data, array, .. } = memory;
     let (x, kept): (&[f32], &mut [f32]) = match input {
@@ -32,28 +34,34 @@ pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
         None => (data, &mut []),
     };
     let places = Places::find::<S, F, K>(rows, x, if keep { Some(*array) } else { None }, run, i);
-    let max = max_of_each(s, &places);
-    let sums = sum_each_row::<S, F, K>(s, rows, &places, max, labels, keep, kept);
+    let logit = if F::TARGET { rows.pick(s, x, run, i, labels) } else { s.splat(0.0) };
+    let reference = if F::TARGET { logit } else { max_of_each(s, &places) };
+    let relative = if F::TARGET { logit } else { finite(s, reference) };
+    let sums = sum_each_row::<S, F, K>(s, rows, &places, relative, labels, keep, kept);
+    if F::TARGET {
+        let fits = sums.of_target(s, logit);
+        return if s.all(fits) { Some(others::of_target(s, logit, sums.exponentials)) } else { None };
+    }
     if F::ONCE {
-        return others::finish::<S, F>(
+        return Some(others::finish::<S, F>(
             s,
-            (max, sums.exponentials),
+            (reference, sums.exponentials),
             #[inline(always)]
-            || rows.pick(s, x, run, i, labels),
-        );
+            || logit,
+        ));
     }
     let mut state = State::new(s);
-    state.enter(s, 0, max, &NoTerms);
+    state.enter(s, 0, reference, &NoTerms);
     state.leave(s, sums.exponentials, ties(s, rows.classes, sums.below));
     if !F::CROSS {
-        return state.finish(s, rows.classes, &NoTerms);
+        return Some(state.finish(s, rows.classes, &NoTerms));
     }
     state.take_block(s, 0, [sums.cross, sums.mass]);
     let partition = match rows.cross.same() {
         Some(q) => state.finish(s, rows.classes, &Same(q)),
         None => state.finish(s, rows.classes, &rows.cross.in_row(s, 0)),
     };
-    Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+    Some(Partition { logit: rows.pick(s, x, run, i, labels), ..partition })
 }
 
 /// The logits of each row, and where its part of an output and its targets start.
@@ -122,30 +130,41 @@ fn max_of_each<S: Simd>(s: S, places: &Places<'_>) -> S::F {
 }
 
 /// What is summed over the classes of each row, in its lane.
-struct Sums<F> {
-    /// The exponentials relative to the maximum, without the target's, or without the leaders'.
-    exponentials: F,
+struct Sums<O: Ops> {
+    /// The exponentials relative to the reference, without the target's, or without the leaders'.
+    exponentials: O::F,
+    /// Of all of them: see [`math::in_range`].
+    joined: O::I,
     /// How many classes are below the maximum, negative.
-    below: F,
+    below: O::F,
     /// The weighted sums of [`Terms`].
-    cross: F,
-    mass: F,
+    cross: O::F,
+    mass: O::F,
 }
 
-/// The sums of all rows, relative to their maxima. To `keep` the exponentials, they go to `kept`.
+impl<S: Simd> Sums<S> {
+    /// Where the sums are those of the targets' others, relative to the targets' logits.
+    #[inline(always)]
+    fn of_target(&self, s: S, logit: S::F) -> S::M {
+        Sum { sum: self.exponentials, joined: join_bits(s, self.joined) }.fits(s, logit)
+    }
+}
+
+/// The sums of all rows, relative to a reference of each. To `keep` the exponentials, they go to `kept`.
 #[inline(always)]
 fn sum_each_row<S: Simd, F: Form, const K: usize>(
     s: S,
     rows: &Rows<'_, K>,
     places: &Places<'_>,
-    max: S::F,
+    reference: S::F,
     labels: &[usize],
     keep: bool,
     kept: &mut [f32],
-) -> Sums<S::F> {
+) -> Sums<S> {
     let classes = rows.classes;
-    let (reference, label) = (s.to_lanes(finite(s, max)), s.to_lanes(as_floats(s, s, labels, 0)));
+    let (reference, label) = (s.to_lanes(reference), s.to_lanes(as_floats(s, s, labels, 0)));
     let [mut sums, mut below, mut cross, mut mass] = [s.vectors(s.splat(0.0)); 4];
+    let mut joined = s.int(0);
     for (q, four) in places.fours().iter().enumerate().take(S::N.div_ceil(4)) {
         let reference = splat_four(s, &reference, 4 * q);
         let mut kept = if keep { places.kept_rows(4 * q, classes, kept) } else { Default::default() };
@@ -161,7 +180,7 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
         );
         if F::ONCE {
             let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
-            set_four(&mut sums, q, others_of_four(s, four, label, reference, keep));
+            set_four(&mut sums, q, others_of_four(s, four, label, reference, &mut joined, keep));
             continue;
         }
         let (tally, weighted) = match rows.cross.same() {
@@ -181,6 +200,7 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
     }
     Sums {
         exponentials: sum_each(s, &sums),
+        joined,
         below: sum_each(s, &below),
         cross: sum_each(s, &cross),
         mass: sum_each(s, &mass),
@@ -229,13 +249,15 @@ fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
     max
 }
 
-/// The sums of four rows without the classes `label`, relative to their maxima. `keep` gets the exponentials from a class on.
+/// The sums of four rows without the classes `label`, relative to a reference of each. `keep` gets the exponentials from a class
+/// on.
 #[inline(always)]
 fn others_of_four<S: Simd>(
     s: S,
     rows: &[&[f32]; 4],
     label: Option<[S::F; 4]>,
     reference: [S::F; 4],
+    joined: &mut S::I,
     mut keep: impl FnMut(usize, [S::F; 4]),
 ) -> [S::F; 4] {
     let four = Four(s);
@@ -248,6 +270,11 @@ fn others_of_four<S: Simd>(
         #[inline(always)]
         |at, _, x| {
             let (p, t) = math::exp_term(four, four.sub(x, reference));
+            if label.is_some() {
+                for t in t {
+                    *joined = s.int_or(*joined, s.bits(t));
+                }
+            }
             let target = match label {
                 Some(label) => Some(four.eq(label, [class; 4])),
                 None => None,
@@ -267,8 +294,7 @@ fn others_of_four<S: Simd>(
     )
 }
 
-/// The scale of a term in a row whose reference is the maximum, 0 for targets: nothing is above the reference, so that 0 times
-/// the exponential is 0.
+/// The scale of a term, 0 for targets, whose exponential is finite.
 #[inline(always)]
 fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
     // −0 changes no sum either. For +0 the mask would be inverted first.

@@ -7,7 +7,7 @@ use super::{
     layout::{Layout, Rows, SHORT},
     map::{Memory, RowMap},
     others::{self, Others, Sum},
-    partition::{Form, Partition, State, TILE, finite},
+    partition::{Form, Partition, State, TILE},
     rows::{each_row, each_target, max_of, row_tile, sum_without},
 };
 use crate::simd::{LANES, Scratch, Simd};
@@ -51,8 +51,9 @@ impl Layout for Strided {
                 labels,
                 #[inline(always)]
                 |[offset, _], target| {
+                    let logit = s.splat(rows.logit(x, offset, target));
                     let mut row = Gathered { x, offset, stride: rows.stride, buffer, target, start: 0, len: 0 };
-                    others::sum(s, rows.classes, &mut row)
+                    others::sum::<S, F>(s, rows.classes, logit, &mut row)
                 },
             );
             return others::finish::<S, F>(
@@ -116,6 +117,6 @@ impl<S: Simd> Others<S> for Gathered<'_, '_> {
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let target = self.target.wrapping_sub(self.start);
-        sum_without(s, self.buffer.first(self.len), None, target, finite(s, reference))
+        sum_without(s, self.buffer.first(self.len), None, target, reference)
     }
 }

@@ -111,7 +111,8 @@ impl<S: Ops> Ops for Four<S> {
     #[inline(always)]
     fn all(self, mask: [S::M; 4]) -> bool {
         let Self(s) = self;
-        s.all(mask[0]) && s.all(mask[1]) && s.all(mask[2]) && s.all(mask[3])
+        // All at once, since behind a condition the compiler computes each mask by itself.
+        s.all(mask[0]) & s.all(mask[1]) & s.all(mask[2]) & s.all(mask[3])
     }
     #[inline(always)]
     fn bits(self, a: [S::F; 4]) -> [S::I; 4] {

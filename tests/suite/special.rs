@@ -7,7 +7,7 @@ use crate::common::{
     backends,
     case::{Case, Loss, Target},
     check,
-    generate::size,
+    generate::{Options, classes, size},
     random::Random,
 };
 
@@ -378,6 +378,47 @@ fn assert_rising_rows(classes: usize) {
         if turn % 4 == 3 {
             case.assert_same_bits();
             in_planes.assert_same_bits();
+        }
+    }
+}
+
+/// Targets behind the others by less and by more than their logit can be a reference for, next to each other in one group of rows
+/// with such as have none: one row in four is far behind, and some are masked, infinite or not a number.
+#[test]
+fn targets_behind() {
+    let mut random = Random::new(63);
+    let behind = [20.0, 30.0, 40.0, 44.0, 45.0, 46.0, 46.5, 47.0, 47.5, 48.0, 60.0, 86.0, 100.0, 1e4, 1e38];
+    let special = [f32::NEG_INFINITY, f32::NAN, f32::INFINITY];
+    for shape in [
+        vec![70, 2],
+        vec![140, 3],
+        vec![70, 10],
+        vec![70, 40],
+        vec![37, 100],
+        vec![20, size(300)],
+        vec![20, size(1100)],
+        vec![2, 3, 40],
+        vec![1, 21, 140],
+        vec![1, 65, 70],
+        vec![2, size(300), 5],
+    ] {
+        for specials in [false, true] {
+            let mut case = classes(&mut random, Loss::CrossEntropy, &shape, Options::NONE);
+            let (_, count, inner) = case.input.class_axis();
+            let Target::Classes(labels) = &mut case.target else { unreachable!() };
+            for (row, label) in labels.data.iter_mut().enumerate() {
+                let class = usize::try_from(*label).expect("a class");
+                let target = &mut case.input.data[(row / inner * count + class) * inner + row % inner];
+                match row % 4 {
+                    0 => *target -= behind[row / 4 % behind.len()],
+                    1 if specials && row % 3 == 0 => *target = special[row / 12 % special.len()],
+                    // Ignored, with any logits.
+                    1 if specials => (*target, *label) = (special[row / 8 % special.len()], -100),
+                    _ => {}
+                }
+            }
+            case.assert_close(check::LOSS);
+            case.assert_same_bits();
         }
     }
 }
