@@ -162,16 +162,16 @@ fn row_others<O: Ops<F = f32, M = bool>, F: Form>(
     target: usize,
     logit: f32,
 ) -> (f32, f32) {
-    let Some(rest) = Strided::new(x, row, stride, classes) else {
+    let Some(all) = Strided::new(x, row, stride, classes) else {
         return (f32::NEG_INFINITY, 0.0);
     };
     if F::TARGET && classes <= TILE {
-        let tile = Row { rest, len: classes, target }.sum(o, logit);
+        let tile = Row::new(all, target).sum(o, logit);
         if tile.fits(o, logit) {
             return (logit, tile.sum);
         }
     }
-    any_row_others::<O, F>(o, classes, logit, &mut Row { rest, len: 0, target })
+    any_row_others::<O, F>(o, classes, logit, &mut Row::new(all, target))
 }
 
 /// [`row_others`] of any row, apart from the short way of most.
@@ -182,33 +182,40 @@ fn any_row_others<O: Ops<F = f32>, F: Form>(o: O, classes: usize, logit: f32, ro
 
 /// The others of a row.
 struct Row<'a> {
-    /// The tile and what comes after it.
-    rest: Strided<'a>,
-    /// The length of the tile.
-    len: usize,
-    /// The target's place in the tile.
+    all: Strided<'a>,
     target: usize,
+    /// The tile, and its first class.
+    tile: Strided<'a>,
+    start: usize,
+}
+
+impl<'a> Row<'a> {
+    #[inline(always)]
+    fn new(all: Strided<'a>, target: usize) -> Self {
+        Self { all, target, tile: all, start: 0 }
+    }
 }
 
 impl<O: Ops<F = f32>> Others<O> for Row<'_> {
     #[inline(always)]
-    fn enter(&mut self, _: O, _: usize, len: usize) {
-        self.rest.take(self.len);
-        self.target = self.target.wrapping_sub(self.len);
-        self.len = len;
+    fn enter(&mut self, _: O, start: usize, len: usize) {
+        let mut rest = self.all;
+        rest.take(start);
+        (self.tile, self.start) = (rest.take(len), start);
     }
 
     #[inline(always)]
     fn max(&mut self, o: O, len: usize) -> f32 {
-        max_of(o, &self.rest, len)
+        max_of(o, &self.all, len)
     }
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: f32) -> Sum<O> {
+        let target = self.target.wrapping_sub(self.start);
         if O::INTEGER {
-            return Sum { sum: sum_in_integers(&self.rest, self.len, self.target, reference), joined: o.int(0) };
+            return Sum { sum: sum_in_integers(&self.tile, target, reference), joined: o.int(0) };
         }
-        let (sum, joined) = sum_of(&self.rest, self.len, self.target, reference);
+        let (sum, joined) = sum_of(&self.tile, target, reference);
         Sum { sum, joined: o.bits(joined) }
     }
 }
@@ -225,12 +232,12 @@ fn max_of<O: Ops<F = f32>>(o: O, x: &Strided<'_>, len: usize) -> f32 {
     max
 }
 
-/// The sum of the exponentials of the first `len` but the target's, and the float with the bits of [`Sum::joined`].
+/// The sum of the exponentials of all but the target's, and the float with the bits of [`Sum::joined`].
 #[inline(never)]
-fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f32) {
+fn sum_of(x: &Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
     let o = SCALAR;
     let (mut sums, mut joined) = ([NOTHING; LANES], 0);
-    for class in 0..len.min(x.len()) {
+    for class in 0..x.len() {
         if class != target {
             let (p, t) = math::exp_term(o, o.sub(x.get(class), reference));
             joined = o.int_or(joined, o.bits(t));
@@ -250,9 +257,9 @@ fn sum_of(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> (f32, f
 
 /// The same by integers, which need no lanes, and have a range that includes all that fits.
 #[inline(never)]
-fn sum_in_integers(x: &Strided<'_>, len: usize, target: usize, reference: f32) -> f32 {
+fn sum_in_integers(x: &Strided<'_>, target: usize, reference: f32) -> f32 {
     let mut sum = ExpSum::new();
-    for class in 0..len.min(x.len()) {
+    for class in 0..x.len() {
         if class != target {
             sum.add(INTEGERS.sub(x.get(class), reference).to_bits());
         }

@@ -4,11 +4,11 @@
 //! target leads it has all its digits, however small it is. And there is no maximum to be found first: what the exponentials are
 //! relative to, the *reference*, is the target's own logit, and a row is read once.
 //!
-//! Only where some class is far above the target does the sum get out of hand. Then its tile is taken again, relative to the
-//! largest logit `r` of its own. With `S = Σ_{c≠t} exp(x_c - r)` and `z = exp(-|x_t - r|)`:
+//! Only where some class is far above the target does the sum get out of hand. Then the row is taken again, relative to its
+//! largest logit `r`. With `S = Σ_{c≠t} exp(x_c - r)` and `z = exp(-|x_t - r|)`:
 //!
 //! - where the target leads after all, `x_t >= r`, the loss is `ln_1p(S z)`;
-//! - elsewhere it is `(r - x_t) + ln(S + z)`, and since `r` is one of the others' logits, or near one, nothing cancels.
+//! - elsewhere it is `(r - x_t) + ln(S + z)`, and since `r` is one of the others' logits, nothing cancels.
 //!
 //! Without a target, the first reference is the largest of the first [`HEAD`] classes.
 
@@ -24,15 +24,15 @@ pub(crate) const HEAD: usize = 256;
 /// The logit of a row that has no target: relative to it the exponentials of all others are 0.
 pub(crate) const ABSENT: f32 = f32::MAX;
 
-/// A sum from here on, in units of [`math::TERM_UNIT`], asks for another reference. The largest logit is then some 40 to 46 above it,
-/// also where the sum got there a tile after the other: the last tile has 2^-24 of it at least, and a logit above the reference.
+/// A sum from here on, in units of [`math::TERM_UNIT`], asks for another reference: the largest logit is some 46 above it, or less
+/// where there are many as large.
 const LIMIT: f32 = f32::from_bits((127 + 127) << 23);
 
 /// A group of rows, a tile after the other.
 pub(crate) trait Others<O: Ops> {
     /// Goes on to the tile of `len` classes from `start` on.
     fn enter(&mut self, o: O, start: usize, len: usize);
-    /// The largest of the tile's first `len` classes, the target with them; a NaN may be lost.
+    /// The largest of the first `len` classes of all, the target with them; a NaN may be lost.
     fn max(&mut self, o: O, len: usize) -> O::F;
     /// The sum of the tile's exponentials without the target's.
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O>;
@@ -67,47 +67,25 @@ fn is_finite<O: Ops>(o: O, x: O::F) -> O::M {
 /// targets, whose logits are these.
 #[inline(always)]
 pub(crate) fn sum<O: Ops, F: Form>(o: O, classes: usize, target: O::F, rows: &mut impl Others<O>) -> (O::F, O::F) {
-    let (nothing, zero) = (o.splat(f32::NEG_INFINITY), o.splat(0.0));
-    let (mut reference, mut sum) = (if F::TARGET { target } else { nothing }, zero);
-    let mut start = 0;
-    while start < classes {
-        let len = TILE.min(classes - start);
-        rows.enter(o, start, len);
-        let (mut fits, mut whole) = (is_finite(o, reference), false);
-        loop {
-            if !o.all(fits) {
-                let first = if whole || F::TARGET { len } else { len.min(HEAD) };
-                let raised = o.select(fits, reference, rows.max(o, first));
-                if start > 0 {
-                    // Without a reference there is no sum. Far below a target in this tile, `step` would lose digits in the unit 1,
-                    // while the sum does not: it is small only where this tile's is 2^40 times as much.
-                    let step = math::row::exponential(o, o.min(o.sub(reference, raised), zero));
-                    sum = o.select(fits, sum, o.mul(o.mul(sum, o.splat(math::TERM_UNIT)), step));
-                }
-                reference = raised;
+    relative_to::<O, F, _>(
+        o,
+        classes,
+        target,
+        rows,
+        #[inline(always)]
+        |rows, reference| {
+            let mut all = Sum { sum: o.splat(0.0), joined: o.int(0) };
+            for start in (0..classes).step_by(TILE) {
+                rows.enter(o, start, TILE.min(classes - start));
+                let tile = rows.sum(o, reference);
+                all = Sum { sum: o.add(all.sum, tile.sum), joined: o.int_or(all.joined, tile.joined) };
             }
-            let tile = rows.sum(o, relative::<O, F>(o, reference));
-            // What does not fit relative to the maximum of the whole tile is NaN.
-            let all = Sum { sum: o.add(sum, tile.sum), ..tile };
-            fits = all.fits(o, reference);
-            if whole || o.all(fits) {
-                sum = all.sum;
-                break;
-            }
-            whole = true;
-        }
-        start += len;
-    }
-    (reference, sum)
+            all
+        },
+    )
 }
 
-/// What the exponentials are relative to: of rows that are all −∞, 0. With a target these are NaN anyway.
-#[inline(always)]
-fn relative<O: Ops, F: Form>(o: O, reference: O::F) -> O::F {
-    if F::TARGET { reference } else { finite(o, reference) }
-}
-
-/// The same for rows of a single tile, without a target of [`HEAD`] classes at most.
+/// The same for rows of a single tile.
 #[inline(always)]
 pub(crate) fn short_sum<O: Ops, F: Form>(
     o: O,
@@ -116,16 +94,38 @@ pub(crate) fn short_sum<O: Ops, F: Form>(
     rows: &mut impl Others<O>,
 ) -> (O::F, O::F) {
     rows.enter(o, 0, classes);
-    let mut reference = if F::TARGET { target } else { rows.max(o, classes) };
-    let mut whole = !F::TARGET;
+    relative_to::<O, F, _>(
+        o,
+        classes,
+        target,
+        rows,
+        #[inline(always)]
+        |rows, reference| rows.sum(o, reference),
+    )
+}
+
+/// A reference, and the `sum` relative to it: the target or the largest of the first classes and, where that does not fit, the
+/// maximum.
+#[inline(always)]
+fn relative_to<O: Ops, F: Form, R: Others<O>>(
+    o: O,
+    classes: usize,
+    target: O::F,
+    rows: &mut R,
+    sum: impl Fn(&mut R, O::F) -> Sum<O>,
+) -> (O::F, O::F) {
+    let mut reference = if F::TARGET { target } else { rows.max(o, classes.min(HEAD)) };
+    let mut whole = !F::TARGET && classes <= HEAD;
     loop {
-        let tile = rows.sum(o, relative::<O, F>(o, reference));
+        // Of rows that are all −∞, 0. With a target they are NaN anyway.
+        let all = sum(rows, if F::TARGET { reference } else { finite(o, reference) });
         if whole {
-            return (reference, tile.sum);
+            // What does not fit is NaN.
+            return (reference, all.sum);
         }
-        let fits = tile.fits(o, reference);
+        let fits = all.fits(o, reference);
         if o.all(fits) {
-            return (reference, tile.sum);
+            return (reference, all.sum);
         }
         rows.restore(o);
         reference = o.select(fits, reference, rows.max(o, classes));
@@ -196,7 +196,7 @@ impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
     #[inline(always)]
     fn max(&mut self, o: O, len: usize) -> O::F {
         let mut max = o.splat(f32::NEG_INFINITY);
-        for class in self.start..self.start.wrapping_add(len) {
+        for class in 0..len {
             max = o.max(max, self.rows.load(class));
         }
         max

@@ -140,7 +140,7 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
                     let row = offset.wrapping_add_signed(rows.grid.step(0));
                     s.prefetch(memory.logits().get(row.wrapping_add(class)..).unwrap_or(&[]), 0);
                 }
-                if rows.classes <= if F::TARGET { TILE } else { HEAD } {
+                if rows.classes <= TILE {
                     let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
                     return others::short_sum::<S, F>(s, rows.classes, s.splat(logit), row);
                 }
@@ -464,7 +464,7 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
 
     #[inline(always)]
     fn max(&mut self, s: S, len: usize) -> S::F {
-        s.splat(max_of(s, self.x.get(self.start..self.start.wrapping_add(len)).unwrap_or(&[])))
+        s.splat(max_of(s, self.x.get(..len).unwrap_or(self.x)))
     }
 
     #[inline(always)]

@@ -111,7 +111,13 @@ impl<S: Simd> Others<S> for Gathered<'_, '_> {
 
     #[inline(always)]
     fn max(&mut self, s: S, len: usize) -> S::F {
-        s.splat(max_of(s, self.buffer.first(len)))
+        let mut max = f32::NEG_INFINITY;
+        for start in (0..len).step_by(TILE) {
+            let len = TILE.min(len - start);
+            self.enter(s, start, len);
+            max = max.max(max_of(s, self.buffer.first(len)));
+        }
+        s.splat(max)
     }
 
     #[inline(always)]

@@ -462,7 +462,6 @@ fn tiles_far_below_the_next() {
         Case::plain(Loss::CrossEntropy, logits, target)
     };
     let all_of_it = Array::from_fn(&[1, CLASSES], |at| f32::from(u8::from(at == LEADER)));
-    let label = Target::Classes(Array::new(&[1], vec![i64::try_from(LEADER).expect("a class")]));
     for lead in [85.5, 86.0, 87.0, 90.0, 93.0] {
         // By class probabilities, all exponentials are relative to the largest logit.
         let by_probabilities = case(lead, &[], Target::Probabilities(all_of_it.clone()));
@@ -470,10 +469,12 @@ fn tiles_far_below_the_next() {
         by_probabilities.assert_same_bits();
     }
     for lead in [80.0, 95.0, 100.0, 105.0, 110.0] {
-        // By class indices, they are relative to a logit of the first tile that is far below the others; with a second peak they
-        // are too much for it, and taken again.
-        for peaks in [&[(300, 27.0)][..], &[(300, 27.0), (1100, 28.5)]] {
-            let by_class = case(lead, peaks, label.clone());
+        // By class indices, they are relative to the target: far above all others, or so far below the leader that they are taken again.
+        for (target, peaks) in
+            [(LEADER, &[(300, 27.0)][..]), (LEADER, &[(300, 27.0), (1100, 28.5)]), (0, &[(300, 27.0)])]
+        {
+            let label = Array::new(&[1], vec![i64::try_from(target).expect("a class")]);
+            let by_class = case(lead, peaks, Target::Classes(label));
             by_class.assert_close(check::LOSS);
             by_class.assert_same_bits();
         }
