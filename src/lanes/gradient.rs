@@ -62,7 +62,7 @@ impl RowMap for Softmax {
 
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, _: O::F) -> O::F {
-        o.mul(o.mul(e, row.unit), row.factor)
+        o.mul(o.mul(e, o.splat(math::TERM_UNIT)), row.factor)
     }
 }
 
@@ -76,8 +76,8 @@ impl RowMap for Difference {
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, q: O::F) -> O::F {
         let q = o.mul(q, row.upstream);
-        let p = o.mul(e, o.splat(math::TERM_UNIT));
-        o.select(o.eq(p, row.leader), o.sub(o.sub(row.total, q), row.rest), o.sub(o.mul(p, row.factor), q))
+        let scaled = o.mul(o.mul(e, o.splat(math::TERM_UNIT)), row.factor);
+        o.select(o.eq(e, row.leader), o.sub(o.sub(row.total, q), row.rest), o.sub(scaled, q))
     }
 }
 
@@ -104,16 +104,14 @@ pub(crate) fn coefficients<O: Ops>(
     total: O::F,
     upstream: O::F,
 ) -> Coefficients<O::F> {
-    let (unit, all) = (o.splat(math::TERM_UNIT), o.add(o.splat(1.0), partition.others));
-    // What is a normal float after a scale below 2^-60 has an exponential above 2^-66, which bears the scale's unit, too.
-    let far = o.lt(partition.scale, o.splat(1.0));
+    let one = o.splat(1.0);
+    let all = o.add(one, partition.others);
     Coefficients {
         reference: partition.reference,
-        unit: o.select(far, o.mul(unit, unit), unit),
-        factor: o.div(o.mul(total, o.select(far, partition.scale, o.mul(partition.scale, unit))), all),
+        factor: o.div(total, all),
         total,
         rest: o.mul(total, o.div(partition.others, all)),
-        leader: o.select(o.lt(partition.others, o.splat(1.0)), o.splat(1.0), o.splat(2.0)),
+        leader: o.select(o.lt(partition.others, one), o.splat(1.0 / math::TERM_UNIT), o.splat(-1.0)),
         upstream,
     }
 }

@@ -196,7 +196,6 @@ fn four_by_one<S: Simd, L: Layout, M: RowMap, F: Form, const K: usize>(
         all.logit[k] = one.logit;
         all.target[k] = one.target;
         all.reference[k] = one.reference;
-        all.scale[k] = one.scale;
     }
     all
 }

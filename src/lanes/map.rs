@@ -17,14 +17,13 @@ use crate::simd::{Group, Ops, Simd};
 pub(crate) struct Coefficients<F> {
     /// What the exponentials are relative to.
     pub(crate) reference: F,
-    /// What the exponentials of gradients are multiplied with first, so that neither factor loses digits.
-    pub(crate) unit: F,
     /// What they are multiplied with; of [`LogSoftmax`](super::softmax) what is subtracted.
     pub(crate) factor: F,
     /// The sum of the gradient's positive part over the row, and that without the largest logit's.
     pub(crate) total: F,
     pub(crate) rest: F,
-    /// The exponential of the logit that has more than half of the row's probability; 2, which none is, if none has.
+    /// The exponential, in units of [`math::TERM_UNIT`], of the logit that has more than half of the row's probability; −1, which none
+    /// is, if none has.
     pub(crate) leader: F,
     /// What the loss is multiplied with.
     pub(crate) upstream: F,
@@ -35,15 +34,7 @@ impl<F: Copy> Coefficients<F> {
     #[inline(always)]
     pub(crate) fn new<O: Ops<F = F>>(o: O, partition: &Partition<F>, factor: F) -> Self {
         let zero = o.splat(0.0);
-        Self {
-            reference: partition.reference,
-            unit: zero,
-            factor,
-            total: zero,
-            rest: zero,
-            leader: zero,
-            upstream: zero,
-        }
+        Self { reference: partition.reference, factor, total: zero, rest: zero, leader: zero, upstream: zero }
     }
 
     /// Those of vector `k` of a group.
@@ -60,7 +51,6 @@ impl<F: Copy> Coefficients<F> {
     pub(crate) fn map<G>(self, mut f: impl FnMut(F) -> G) -> Coefficients<G> {
         Coefficients {
             reference: f(self.reference),
-            unit: f(self.unit),
             factor: f(self.factor),
             total: f(self.total),
             rest: f(self.rest),

@@ -5,10 +5,8 @@
 //! relative to, the *reference*, is the target's own logit, and a row is read once.
 //!
 //! Only where some class is far above the target does the sum get out of hand. Then the row is taken again, relative to its
-//! largest logit `r`. With `S = Σ_{c≠t} exp(x_c - r)` and `z = exp(-|x_t - r|)`:
-//!
-//! - where the target leads after all, `x_t >= r`, the loss is `ln_1p(S z)`;
-//! - elsewhere it is `(r - x_t) + ln(S + z)`, and since `r` is one of the others' logits, nothing cancels.
+//! largest logit `r`. With `S = Σ_{c≠t} exp(x_c - r)` and `z = exp(x_t - r)` the loss is `(r - x_t) + ln(S + z)`, and since `r` is one of
+//! the others' logits, nothing cancels.
 //!
 //! Without a target, the first reference is the largest of the first [`HEAD`] classes.
 
@@ -145,31 +143,26 @@ pub(crate) fn finish<O: Ops, F: Form>(
         let others = o.sub(o.mul(sum, unit), one);
         return Partition { max: reference, others, ..Partition::none(o) }.of_leader(o);
     }
-    let (logit, whole) = (logit(), o.splat(1.0 / math::TERM_UNIT));
+    let logit = logit();
+    // Not above 0: the reference is the target's logit or the maximum.
     let lead = o.sub(logit, reference);
     if o.all(o.eq(lead, o.splat(0.0))) {
         return of_target(o, logit, sum);
     }
+    let z = math::row::exponential(o, lead);
+    let rest = o.mul(sum, unit);
     let behind = o.lt(lead, o.splat(0.0));
-    let z = math::row::exponential(o, o.neg(o.abs(lead)));
-    // With the target in front, relative to its logit.
-    let rest = o.mul(o.select(behind, sum, o.mul(o.mul(sum, unit), z)), unit);
-    Partition {
-        max: o.select(behind, reference, logit),
-        others: o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest),
-        target: o.select(behind, z, whole),
-        reference: finite(o, reference),
-        scale: o.select(behind, whole, z),
-        logit,
-        ..Partition::none(o)
-    }
+    let others = o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest);
+    // NaN if the target is.
+    let others = o.select(o.eq(lead, lead), others, lead);
+    Partition { max: reference, others, target: z, logit, ..Partition::none(o) }.of_leader(o)
 }
 
 /// The partition with the target's logit for a reference.
 #[inline(always)]
 pub(crate) fn of_target<O: Ops>(o: O, logit: O::F, sum: O::F) -> Partition<O::F> {
     let (others, whole) = (o.mul(sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
-    Partition { max: logit, others, target: whole, reference: logit, scale: whole, logit, ..Partition::none(o) }
+    Partition { max: logit, others, target: whole, reference: logit, logit, ..Partition::none(o) }
 }
 
 /// A lane for each row.

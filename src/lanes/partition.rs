@@ -50,10 +50,8 @@ pub(crate) struct Partition<F> {
     pub(crate) logit: F,
     /// Of a [`ByTarget`]: `exp(logit - max)` in units of [`math::TERM_UNIT`].
     pub(crate) target: F,
-    /// What the exponentials are relative to: `exp(x - max) = scale · exp(x - reference)`, with the scale in units of
-    /// [`math::TERM_UNIT`]. Of a target far in front of the rest it would have few digits otherwise.
+    /// What the exponentials are relative to: the maximum, but 0 where that is −∞.
     pub(crate) reference: F,
-    pub(crate) scale: F,
 }
 
 impl<F: Copy> Partition<F> {
@@ -61,22 +59,13 @@ impl<F: Copy> Partition<F> {
     #[inline(always)]
     pub(crate) fn none<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        Self {
-            max: zero,
-            others: zero,
-            cross: zero,
-            mass: zero,
-            logit: zero,
-            target: zero,
-            reference: zero,
-            scale: zero,
-        }
+        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero, target: zero, reference: zero }
     }
 
     /// What the exponentials are relative to is the maximum.
     #[inline(always)]
     pub(crate) fn of_leader<S: Ops<F = F>>(self, s: S) -> Self {
-        Self { reference: finite(s, self.max), scale: s.splat(1.0 / math::TERM_UNIT), ..self }
+        Self { reference: finite(s, self.max), ..self }
     }
 
     /// `lse - max = ln_1p(others)`. With a maximum of `+∞` that is NaN; with nothing but `-∞` it is `-∞`, which makes a NaN
