@@ -154,6 +154,8 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "ce_probabilities/65536x2", probabilities, [65536, 2], RowMajor, 0.0);
     add(group, "ce_probabilities/65536x10", probabilities, [65536, 10], RowMajor, 0.0);
     add(group, "ce_probabilities/4096x1000", probabilities, [4096, 1000], RowMajor, 0.0);
+    add(group, "ce_behind/65536x10", classes, [65536, 10], RowMajor, 0.0);
+    add(group, "ce_behind/4096x1000", classes, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_padded/8192x100", classes, [8192, 100], Padded, 0.0);
     add(group, "ce_transposed/8192x100", classes, [8192, 100], Transposed, 0.0);
     add(group, "ce_step2/8192x100", classes, [8192, 100], Step2, 0.0);
