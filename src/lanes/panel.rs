@@ -172,10 +172,13 @@ impl<'p> Panel<'p> {
             Packed::<'_, '_, '_, S, G, F, K> { panel: self, s, g, first, origin, label, logit, keeps, form };
         if F::ONCE {
             // Nothing but the exponentials is needed in the panel then.
-            if rows.classes == 2
-                && let Some(partition) = source.pair()
-            {
-                return partition;
+            if rows.classes == 2 {
+                if !F::TARGET {
+                    return source.pair();
+                }
+                if let Some(partition) = source.pair_of_target() {
+                    return partition;
+                }
             }
             if F::TARGET {
                 source.take_out(g);
@@ -272,6 +275,7 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Others<G> for Packed<'_, '_,
     #[inline(always)]
     fn max(&mut self, g: G, len: usize) -> G::F {
         if F::TARGET {
+            // Which is in the panel again.
             return self.take_out(g);
         }
         let mut max = g.splat(f32::NEG_INFINITY);
@@ -386,22 +390,26 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         g.mul_add(p, scale, sum)
     }
 
-    /// The partition of two classes without their target: of the only other one's exponential.
+    /// The partition of two classes. Of their exponentials, relative to the maximum, one is 1, so that one exponential serves both.
     #[inline(always)]
-    fn pair(&mut self) -> Option<Partition<G::F>> {
+    fn pair(&mut self) -> Partition<G::F> {
+        let g = self.g;
+        let (unit, whole) = (g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
+        let logits = [self.read(0), self.read(1)];
+        let max = g.max(logits[0], logits[1]);
+        // One of the distances is 0, or both are NaN.
+        let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));
+        for (class, x) in logits.into_iter().enumerate() {
+            self.keep(class, g.select(g.eq(x, max), whole, e));
+        }
+        Partition { max, others: g.mul(e, unit), ..Partition::none(g) }.of_leader(g)
+    }
+
+    /// The partition of two classes without their target, of the only other one's exponential; none where that does not fit.
+    #[inline(always)]
+    fn pair_of_target(&mut self) -> Option<Partition<G::F>> {
         let g = self.g;
         let logits = [self.read(0), self.read(1)];
-        if !F::TARGET {
-            let (unit, whole) = (g.splat(math::TERM_UNIT), g.splat(1.0 / math::TERM_UNIT));
-            let max = g.max(logits[0], logits[1]);
-            // One of the distances is 0, or both are NaN, so that one exponential serves both.
-            let e = math::exponential(g, g.add(g.sub(logits[0], max), g.sub(logits[1], max)));
-            for (class, x) in logits.into_iter().enumerate() {
-                self.keep(class, g.select(g.eq(x, max), whole, e));
-            }
-            let partition = Partition { max, others: g.mul(e, unit), ..Partition::none(g) };
-            return Some(partition.of_leader(g));
-        }
         let second = g.lt(g.splat(0.0), self.label);
         let [logit, other] = [g.select(second, logits[1], logits[0]), g.select(second, logits[0], logits[1])];
         let (p, t) = math::exp_term(g, g.sub(other, logit));

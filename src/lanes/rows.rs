@@ -17,7 +17,7 @@ use super::{
 };
 use crate::simd::{Four, Group, Kernel, LANES, Ops, Scratch, Simd};
 
-/// Rows of no more classes are taken side by side: relative to their maxima, and all `N` of them in the first-level cache.
+/// Rows of no more classes are taken side by side: relative to their targets or maxima, and all `N` of them in the first-level cache.
 const SIDE_BY_SIDE: usize = HEAD;
 
 /// Long rows of contiguous classes.

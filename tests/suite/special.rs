@@ -423,7 +423,7 @@ fn targets_behind() {
     }
 }
 
-/// The same with a weighted sum, which moves along with the maximum: each tile is above the one before.
+/// Rows that rise with a weighted sum, which moves along with the maximum: each tile is above the one before.
 #[test]
 fn weighted_rows_that_rise() {
     const CLASSES: usize = size(2600);
