@@ -61,7 +61,7 @@ impl Layout for Direct {
                     row_partition(SCALAR, x, row, stride, classes)
                 };
                 let (max, others, logit) = (s.splat(max), s.splat(others), s.splat(logit));
-                return Partition { max, others, logit, ..Partition::none(s) }.of_leader(s);
+                return Partition { max, others, logit, ..Partition::none(s) };
             }
         }
         let logit = rows.pick(s, x, run, i, labels);

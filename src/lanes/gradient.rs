@@ -107,7 +107,7 @@ pub(crate) fn coefficients<O: Ops>(
     let one = o.splat(1.0);
     let all = o.add(one, partition.others);
     Coefficients {
-        reference: partition.reference,
+        reference: partition.reference(o),
         factor: o.div(total, all),
         total,
         rest: o.mul(total, o.div(partition.others, all)),
@@ -128,7 +128,7 @@ pub(crate) fn of_target<O: Ops, F: Form>(
 ) -> O::F {
     let all = o.add(o.splat(1.0), partition.others);
     let e =
-        if F::TARGET { partition.target } else { math::exponential(o, o.sub(partition.logit, partition.reference)) };
+        if F::TARGET { partition.target } else { math::exponential(o, o.sub(partition.logit, partition.reference(o))) };
     let not_max = o.sub(o.splat(1.0), o.mul(e, o.splat(math::TERM_UNIT)));
     let others = o.div(o.add(not_max, partition.others), all);
     let own = o.neg(o.mul(own, others));

@@ -195,7 +195,6 @@ fn four_by_one<S: Simd, L: Layout, M: RowMap, F: Form, const K: usize>(
         all.mass[k] = one.mass;
         all.logit[k] = one.logit;
         all.target[k] = one.target;
-        all.reference[k] = one.reference;
     }
     all
 }

@@ -34,7 +34,7 @@ impl<F: Copy> Coefficients<F> {
     #[inline(always)]
     pub(crate) fn new<O: Ops<F = F>>(o: O, partition: &Partition<F>, factor: F) -> Self {
         let zero = o.splat(0.0);
-        Self { reference: partition.reference, factor, total: zero, rest: zero, leader: zero, upstream: zero }
+        Self { reference: partition.reference(o), factor, total: zero, rest: zero, leader: zero, upstream: zero }
     }
 
     /// Those of vector `k` of a group.

@@ -141,7 +141,7 @@ pub(crate) fn finish<O: Ops, F: Form>(
     let (one, unit) = (o.splat(1.0), o.splat(math::TERM_UNIT));
     if !F::TARGET {
         let others = o.sub(o.mul(sum, unit), one);
-        return Partition { max: reference, others, ..Partition::none(o) }.of_leader(o);
+        return Partition { max: reference, others, ..Partition::none(o) };
     }
     let logit = logit();
     // Not above 0: the reference is the target's logit or the maximum.
@@ -155,14 +155,14 @@ pub(crate) fn finish<O: Ops, F: Form>(
     let others = o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest);
     // NaN if the target is.
     let others = o.select(o.eq(lead, lead), others, lead);
-    Partition { max: reference, others, target: z, logit, ..Partition::none(o) }.of_leader(o)
+    Partition { max: reference, others, target: z, logit, ..Partition::none(o) }
 }
 
 /// The partition with the target's logit for a reference.
 #[inline(always)]
 pub(crate) fn of_target<O: Ops>(o: O, logit: O::F, sum: O::F) -> Partition<O::F> {
     let (others, whole) = (o.mul(sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
-    Partition { max: logit, others, target: whole, reference: logit, logit, ..Partition::none(o) }
+    Partition { max: logit, others, target: whole, logit, ..Partition::none(o) }
 }
 
 /// A lane for each row.

@@ -402,7 +402,7 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         for (class, x) in logits.into_iter().enumerate() {
             self.keep(class, g.select(g.eq(x, max), whole, e));
         }
-        Partition { max, others: g.mul(e, unit), ..Partition::none(g) }.of_leader(g)
+        Partition { max, others: g.mul(e, unit), ..Partition::none(g) }
     }
 
     /// The partition of two classes without their target, of the only other one's exponential; none where that does not fit.

@@ -50,8 +50,6 @@ pub(crate) struct Partition<F> {
     pub(crate) logit: F,
     /// Of a [`ByTarget`]: `exp(logit - max)` in units of [`math::TERM_UNIT`].
     pub(crate) target: F,
-    /// What the exponentials are relative to: the maximum, but 0 where that is −∞.
-    pub(crate) reference: F,
 }
 
 impl<F: Copy> Partition<F> {
@@ -59,13 +57,13 @@ impl<F: Copy> Partition<F> {
     #[inline(always)]
     pub(crate) fn none<S: Ops<F = F>>(s: S) -> Self {
         let zero = s.splat(0.0);
-        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero, target: zero, reference: zero }
+        Self { max: zero, others: zero, cross: zero, mass: zero, logit: zero, target: zero }
     }
 
-    /// What the exponentials are relative to is the maximum.
+    /// What the exponentials are relative to: the maximum, but 0 where that is −∞.
     #[inline(always)]
-    pub(crate) fn of_leader<S: Ops<F = F>>(self, s: S) -> Self {
-        Self { reference: finite(s, self.max), ..self }
+    pub(crate) fn reference<S: Ops<F = F>>(&self, s: S) -> F {
+        finite(s, self.max)
     }
 
     /// `lse - max = ln_1p(others)`. With a maximum of `+∞` that is NaN; with nothing but `-∞` it is `-∞`, which makes a NaN
@@ -432,7 +430,7 @@ impl<F: Copy> State<F> {
         let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
         let [cross, mass] = self.weighted;
         let mass = terms.mass(s, classes, mass);
-        Partition { max: self.max, others, cross: cross.value(s), mass, ..Partition::none(s) }.of_leader(s)
+        Partition { max: self.max, others, cross: cross.value(s), mass, ..Partition::none(s) }
     }
 }
 

@@ -226,7 +226,7 @@ pub(crate) fn each_row<S: Simd, F: Form, const K: usize>(
             all.mass = s.select(lane, row.mass, all.mass);
         }
     }
-    all.of_leader(s)
+    all
 }
 
 /// [`others::sum`] of each row by itself: `sum` gets where its logits and its part of `array` start, and its target, and gives
