@@ -8,7 +8,7 @@ use super::{
     labels::ClassTargets,
     layout::{Layout, RowKernel, Rows, run_way, run_way_shared},
     map::RowMap,
-    partition::{ByTarget, Form, Partition, Weighted},
+    partition::{ByTarget, Form, Partition, Smoothed, Weighted},
     pass::Pass,
     sum::{Items, total},
 };
@@ -172,10 +172,12 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> Self::Output {
-        if SMOOTHING {
-            run_way_shared(s, self.rows.way::<S, P::Cross, Weighted>(), self)
-        } else {
+        if !SMOOTHING {
             run_way(s, self.rows.way::<S, P::Plain, ByTarget>(), self)
+        } else if self.rows.cross.same().is_some() {
+            run_way_shared(s, self.rows.way::<S, P::Cross, Smoothed>(), &mut Unweighted(self))
+        } else {
+            run_way_shared(s, self.rows.way::<S, P::Cross, Weighted>(), self)
         }
     }
 }
@@ -192,6 +194,18 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> RowKernel
         } else {
             self.total(s, OfPartition::<_, P::Plain, ByTarget>::new(layout))
         }
+    }
+}
+
+/// Smoothed labels without class weights.
+struct Unweighted<'k, K>(&'k mut K);
+
+impl<'m, P: Pass<'m>, L, const K: usize> RowKernel for Unweighted<'_, ClassKernel<'_, P, L, K>> {
+    type Output = Result<Total, Error>;
+
+    #[inline(always)]
+    fn run<S: Simd, W: Layout>(&mut self, s: S, layout: &mut W) -> Self::Output {
+        self.0.total(s, OfPartition::<_, P::Cross, Smoothed>::new(layout))
     }
 }
 

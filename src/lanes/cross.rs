@@ -1,7 +1,12 @@
 //! The weighted sum of a row, which is taken along with the exponentials: of class weights, smoothed labels and class
-//! probabilities.
+//! probabilities. Where all weights are the same, as in a smoothed label, it is a [`spread`] of one number.
 
-use super::{grid::gather, partition::TILE, sum::LaneSums};
+use super::{
+    grid::{first_lanes, gather},
+    partition::{BLOCK, Form, NOTHING, TILE},
+    rows::group,
+    sum::{LaneSums, join_groups, tree},
+};
 use crate::simd::{Group, LANES, Ops, Simd};
 
 /// The coefficients `q_c = w_c (keep t_c + floor)` of a weighted sum that is taken along with the exponentials: the
@@ -33,6 +38,23 @@ impl Cross<'_> {
     #[inline(always)]
     pub(crate) fn same(&self) -> Option<f32> {
         if self.weight.is_none() && self.target.is_none() && self.floor != 0.0 { Some(self.floor) } else { None }
+    }
+
+    /// `Σ q_c` of so many classes where all are [`Self::same`].
+    #[expect(clippy::cast_precision_loss, reason = "rounded, as a sum would be")]
+    #[inline(always)]
+    pub(crate) fn mass_of_same(&self, classes: usize) -> f32 {
+        self.floor * classes as f32
+    }
+
+    /// What exponentials are relative to at first: the target's logit, or else nothing.
+    ///
+    /// With `r = x_t` and `d_c = x_c - r`, a label that is smoothed by `e` has the loss `(lse - r) - (e / C) Σ d_c`. No `d_c` exceeds
+    /// `lse - r`, and so the second term takes away `e` of the first at most: up to e = 1/2 the sizes of all terms add up to 3 times the loss
+    /// at most. For more the maximum is the reference, relative to which no distance is positive.
+    #[inline(always)]
+    pub(crate) fn reference<F: Form, T>(&self, target: T) -> Option<T> {
+        if F::TARGET && (!F::CROSS || self.keep >= 0.5) { Some(target) } else { None }
     }
 
     /// [`Self::coefficient`] of one class in several rows.
@@ -72,14 +94,12 @@ impl Cross<'_> {
     }
 }
 
-/// What is summed along with the exponentials, in `T` sums: with none of them nothing; with one `Σ q_c (max - x_c)`; with two
-/// `Σ q_c`, too.
+/// What is summed along with the exponentials, in `T` sums: with none of them nothing; with one `Σ q_c (r - x_c)`, for the reference
+/// `r`; with two `Σ q_c`, too.
 pub(crate) trait Terms<O: Ops, const T: usize> {
     /// `q` and `d` of one class, or of the classes from `class` on, whose logits are at the distance `d` from the reference: see
     /// [`Cross::coefficient`].
     fn term(&mut self, o: O, class: usize, d: O::F) -> (O::F, O::F);
-    /// `Σ q_c` of the first `classes`, of which the second sum is `added`.
-    fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F;
 }
 
 /// Adds a term to the weighted sums.
@@ -102,11 +122,6 @@ impl<O: Ops> Terms<O, 0> for NoTerms {
     fn term(&mut self, o: O, _: usize, d: O::F) -> (O::F, O::F) {
         (o.splat(0.0), d)
     }
-
-    #[inline(always)]
-    fn mass(&self, o: O, _: usize, _: LaneSums<O::F>) -> O::F {
-        o.splat(0.0)
-    }
 }
 
 /// All coefficients are the same: see [`Cross::same`].
@@ -117,40 +132,16 @@ impl<O: Ops> Terms<O, 1> for Same {
     fn term(&mut self, o: O, _: usize, d: O::F) -> (O::F, O::F) {
         (o.splat(self.0), d)
     }
-
-    #[expect(clippy::cast_precision_loss, reason = "rounded, as a sum would be")]
-    #[inline(always)]
-    fn mass(&self, o: O, classes: usize, _: LaneSums<O::F>) -> O::F {
-        o.splat(self.0 * classes as f32)
-    }
 }
 
-/// Each class has a coefficient of its own, from a function as [`Cross::of_class`]. Where all turn out to be the `same`, the bits
-/// are those of [`Same`].
+/// Each class has a coefficient of its own, from a function as [`Cross::of_class`].
 #[derive(Clone, Copy)]
-pub(crate) struct Each<F> {
-    pub(crate) coefficient: F,
-    pub(crate) same: Option<f32>,
-}
+pub(crate) struct Each<F>(pub(crate) F);
 
 impl<O: Ops, F: FnMut(usize, O::F) -> (O::F, O::F)> Terms<O, 2> for Each<F> {
     #[inline(always)]
     fn term(&mut self, _: O, class: usize, d: O::F) -> (O::F, O::F) {
-        (self.coefficient)(class, d)
-    }
-
-    #[inline(always)]
-    fn mass(&self, o: O, classes: usize, added: LaneSums<O::F>) -> O::F {
-        mass(o, self.same, classes, added)
-    }
-}
-
-/// `Σ q_c`, where coefficients may turn out to be all the same.
-#[inline(always)]
-fn mass<O: Ops>(o: O, same: Option<f32>, classes: usize, added: LaneSums<O::F>) -> O::F {
-    match same {
-        Some(q) => Same(q).mass(o, classes, added),
-        None => added.value(o),
+        (self.0)(class, d)
     }
 }
 
@@ -217,11 +208,6 @@ impl<S: Simd, G: Group<S>> Terms<G, 2> for Vectors<'_, S> {
         };
         cross.coefficient(g, weight, target, d)
     }
-
-    #[inline(always)]
-    fn mass(&self, g: G, classes: usize, added: LaneSums<G::F>) -> G::F {
-        mass(g, self.cross.same(), classes, added)
-    }
 }
 
 /// Adds sums of terms.
@@ -231,4 +217,108 @@ pub(crate) fn add_sums<O: Ops, const T: usize>(o: O, mut a: [O::F; T], b: [O::F;
         *a = o.add(*a, b);
     }
     a
+}
+
+/// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. In
+/// virtual lanes, one after the other: each adds up the sums of a tile's blocks, and those of the tiles with compensation.
+#[inline(always)]
+pub(crate) fn spread<O: Ops>(
+    o: O,
+    classes: usize,
+    q: f32,
+    reference: O::F,
+    mut load: impl FnMut(usize) -> O::F,
+) -> O::F {
+    let (q, nothing) = (o.splat(q), o.splat(NOTHING));
+    tree(
+        classes.min(LANES),
+        LaneSums::new(o),
+        #[inline(always)]
+        |lane| {
+            let mut sums = LaneSums::new(o);
+            for tile in (lane..classes).step_by(TILE) {
+                let mut sum = nothing;
+                for block in (tile..classes.min(tile + TILE)).step_by(BLOCK) {
+                    let mut part = nothing;
+                    for class in (block..classes).step_by(LANES).take(BLOCK / LANES) {
+                        part = o.neg_mul_add(q, o.sub(load(class), reference), part);
+                    }
+                    sum = o.add(sum, part);
+                }
+                sums.add(o, sum);
+            }
+            sums
+        },
+        #[inline(always)]
+        |a, b| *b = a.join(o, *b),
+    )
+    .value(o)
+}
+
+/// The same of a row of contiguous classes, a tile after the other: a lane for each class.
+pub(crate) struct RowSpread<S: Simd> {
+    q: S::F,
+    sums: [LaneSums<S::F>; 4],
+}
+
+impl<S: Simd> RowSpread<S> {
+    /// For the forms that have such a sum.
+    #[inline(always)]
+    pub(crate) fn of<F: Form>(s: S, q: f32) -> Option<Self> {
+        if F::CROSS { Some(Self { q: s.splat(q), sums: [LaneSums::new(s); 4] }) } else { None }
+    }
+
+    /// Adds a tile; the first one begins anew.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, s: S, start: usize, tile: &[f32], reference: S::F) {
+        let (blocks, rest) = tile.as_chunks::<BLOCK>();
+        let mut sums = [s.splat(NOTHING); 4];
+        for block in blocks {
+            add_groups(s, &mut sums, self.block(s, block, reference));
+        }
+        add_groups(s, &mut sums, self.block(s, rest, reference));
+        for (all, sum) in self.sums.iter_mut().zip(sums).take(LANES / S::N) {
+            if start == 0 {
+                *all = LaneSums::of(s, sum);
+            } else {
+                all.add(s, sum);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn block(&self, s: S, block: &[f32], reference: S::F) -> [S::F; 4] {
+        let mut sums = [s.splat(NOTHING); 4];
+        let vectors = block.chunks_exact(S::N);
+        let (rest, last) = (vectors.remainder(), vectors.len());
+        for (k, part) in vectors.enumerate() {
+            let sum = &mut sums[group::<S>(k)];
+            *sum = s.neg_mul_add(self.q, s.sub(s.load_part(part, 0.0), reference), *sum);
+        }
+        if !rest.is_empty() {
+            let sum = &mut sums[group::<S>(last)];
+            let added = s.neg_mul_add(self.q, s.sub(s.load_part(rest, 0.0), reference), *sum);
+            *sum = first_lanes(s, added, rest.len(), *sum);
+        }
+        sums
+    }
+
+    /// The sum of all tiles, in every lane.
+    #[inline(always)]
+    pub(crate) fn value(&self, s: S) -> S::F {
+        let LaneSums { sum, lost } = join_groups::<S, _>(
+            self.sums,
+            #[inline(always)]
+            |a, b| a.join(s, b),
+        );
+        LaneSums { sum: s.splat(s.reduce_add(sum)), lost: s.splat(s.reduce_add(lost)) }.value(s)
+    }
+}
+
+/// Adds the vectors that make up the sixteen lanes.
+#[inline(always)]
+fn add_groups<S: Simd>(s: S, sums: &mut [S::F; 4], added: [S::F; 4]) {
+    for (sum, added) in sums.iter_mut().zip(added).take(LANES / S::N) {
+        *sum = s.add(*sum, added);
+    }
 }

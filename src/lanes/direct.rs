@@ -1,7 +1,7 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
-    cross::{Each, NoTerms, Probabilities, TARGET},
+    cross::{Each, NoTerms, Probabilities, TARGET, spread},
     gradient::{TargetGradients, as_floats},
     grid::Run,
     integer::ExpSum,
@@ -9,9 +9,11 @@ use super::{
     layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes},
     math,
-    others::{self, ByLanes, Others, Sum},
+    others::{self, ByLanes, Others, Read, Sum},
     panel::Planes,
-    partition::{Form, NOTHING, Partition, Source, State, TILE, always, join_lanes, small_count, tile},
+    partition::{
+        ByTarget, Form, NOTHING, Partition, Source, State, TILE, Whole, always, join_lanes, small_count, tile,
+    },
 };
 use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Simd, Strided};
 
@@ -41,14 +43,19 @@ impl Layout for Direct {
             // Integers gain nothing by one pass less where there is no target, and have bits of their own.
             if F::ONCE && (F::TARGET || !S::INTEGER) {
                 let (classes, stride) = (rows.classes, rows.stride);
-                let (reference, sum) = if S::INTEGER {
-                    row_others::<_, F>(INTEGERS, x, row, stride, classes, class, logit)
-                } else {
-                    row_others::<_, F>(SCALAR, x, row, stride, classes, class, logit)
+                // A smoothed label has the same others.
+                let first = rows.cross.reference::<F, _>(logit);
+                let (reference, sum) = match (F::TARGET, S::INTEGER) {
+                    (true, true) => row_others::<_, ByTarget>(INTEGERS, x, row, stride, classes, class, first),
+                    (true, false) => row_others::<_, ByTarget>(SCALAR, x, row, stride, classes, class, first),
+                    (false, _) => row_others::<_, Whole>(SCALAR, x, row, stride, classes, class, first),
                 };
-                return others::finish::<S, F>(
+                let spread =
+                    if F::CROSS { row_spread(x, row, stride, classes, rows.cross.floor, reference) } else { 0.0 };
+                return others::finish::<S, F, K>(
                     s,
-                    (s.splat(reference), s.splat(sum)),
+                    rows,
+                    Read { reference: s.splat(reference), sum: s.splat(sum), spread: s.splat(spread) },
                     #[inline(always)]
                     || s.splat(logit),
                 );
@@ -68,16 +75,18 @@ impl Layout for Direct {
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
         if F::ONCE {
             let mut source = Without { s, rows: source, labels, start: 0, target: s.splat(0.0) };
-            let sum = others::sum::<S, F>(s, rows.classes, logit, &mut ByLanes::new(&mut source));
-            return others::finish::<S, F>(
+            let first = rows.cross.reference::<F, _>(logit);
+            let mut lanes = ByLanes::new(&mut source, rows.classes, rows.cross.floor);
+            let read = others::read::<S, F>(s, rows.classes, first, &mut lanes);
+            return others::finish::<S, F, K>(
                 s,
-                sum,
+                rows,
+                read,
                 #[inline(always)]
                 || logit,
             );
         }
-        let mut terms =
-            Each { coefficient: coefficient_of::<S, S, K>(s, s, rows, run, i, count), same: rows.cross.same() };
+        let mut terms = Each(coefficient_of::<S, S, K>(s, s, rows, run, i, count));
         let mut state = State::new(s);
         for start in (0..rows.classes).step_by(TILE) {
             let len = TILE.min(rows.classes - start);
@@ -87,7 +96,7 @@ impl Layout for Direct {
                 tile(s, &mut state, start, len, &mut source, &mut NoTerms);
             }
         }
-        Partition { logit, ..state.finish(s, rows.classes, &terms) }
+        Partition { logit, ..state.finish(s) }
     }
 
     #[inline(always)]
@@ -147,7 +156,7 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
             start += x.len();
         }
     }
-    let Partition { max, others, .. } = state.finish(o, classes, &NoTerms);
+    let Partition { max, others, .. } = state.finish(o);
     (max, others)
 }
 
@@ -160,24 +169,43 @@ fn row_others<O: Ops<F = f32, M = bool>, F: Form>(
     stride: isize,
     classes: usize,
     target: usize,
-    logit: f32,
+    first: Option<f32>,
 ) -> (f32, f32) {
     let Some(all) = Strided::new(x, row, stride, classes) else {
         return (f32::NEG_INFINITY, 0.0);
     };
-    if F::TARGET && classes <= TILE {
+    if let Some(logit) = first
+        && classes <= TILE
+    {
         let tile = Row::new(all, target).sum(o, logit);
         if tile.fits(o, logit) {
             return (logit, tile.sum);
         }
     }
-    any_row_others::<O, F>(o, classes, logit, &mut Row::new(all, target))
+    any_row_others::<O, F>(o, classes, first, &mut Row::new(all, target))
 }
 
 /// [`row_others`] of any row, apart from the short way of most.
 #[inline(never)]
-fn any_row_others<O: Ops<F = f32>, F: Form>(o: O, classes: usize, logit: f32, row: &mut Row<'_>) -> (f32, f32) {
-    others::sum::<O, F>(o, classes, logit, row)
+fn any_row_others<O: Ops<F = f32>, F: Form>(o: O, classes: usize, first: Option<f32>, row: &mut Row<'_>) -> (f32, f32) {
+    let Read { reference, sum, .. } = others::read::<O, F>(o, classes, first, row);
+    (reference, sum)
+}
+
+/// [`spread`] of a row that starts at `row`.
+#[inline(never)]
+fn row_spread(x: &[f32], row: usize, stride: isize, classes: usize, q: f32, reference: f32) -> f32 {
+    let Some(row) = Strided::new(x, row, stride, classes) else {
+        return 0.0;
+    };
+    spread(
+        SCALAR,
+        classes,
+        q,
+        reference,
+        #[inline(always)]
+        |class| row.get(class),
+    )
 }
 
 /// The others of a row.

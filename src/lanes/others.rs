@@ -11,6 +11,8 @@
 //! Without a target, the first reference is the largest of the first [`HEAD`] classes.
 
 use super::{
+    cross::spread,
+    layout::Rows,
     math,
     partition::{Form, NOTHING, Partition, Source, TILE, finite, join_lanes, lane_sums},
 };
@@ -34,9 +36,36 @@ pub(crate) trait Others<O: Ops> {
     fn max(&mut self, o: O, len: usize) -> O::F;
     /// The sum of the tile's exponentials without the target's.
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O>;
+    /// `Σ q (r - x_c)` of all tiles, with the target and relative to the reference `r` of the last sums: for [`Form::CROSS`].
+    #[inline(always)]
+    fn spread(&mut self, o: O, _reference: O::F) -> O::F {
+        o.splat(0.0)
+    }
     /// Undoes what the sum has written over the logits.
     #[inline(always)]
     fn restore(&mut self, _o: O) {}
+}
+
+/// What is known of rows when all of their tiles are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Read<F> {
+    /// −∞ if there are no classes, or only −∞.
+    pub(crate) reference: F,
+    /// The sum of the exponentials relative to it, in units of [`math::TERM_UNIT`].
+    pub(crate) sum: F,
+    /// See [`Others::spread`].
+    pub(crate) spread: F,
+}
+
+impl<F: Copy> Read<F> {
+    #[inline(always)]
+    pub(crate) fn select<O: Ops<F = F>>(self, o: O, mask: O::M, other: Self) -> Self {
+        Self {
+            reference: o.select(mask, self.reference, other.reference),
+            sum: o.select(mask, self.sum, other.sum),
+            spread: o.select(mask, self.spread, other.spread),
+        }
+    }
 }
 
 /// The sum of some exponentials in units of [`math::TERM_UNIT`].
@@ -61,10 +90,14 @@ fn is_finite<O: Ops>(o: O, x: O::F) -> O::M {
     o.lt(o.abs(x), o.splat(f32::INFINITY))
 }
 
-/// The reference, and the sum relative to it in units of [`math::TERM_UNIT`]: −∞ and 0 if there are no others, or only −∞. With
-/// targets, whose logits are these.
+/// Reads all tiles of rows whose first reference is this, if they have one: see [`Cross::reference`](super::cross::Cross::reference).
 #[inline(always)]
-pub(crate) fn sum<O: Ops, F: Form>(o: O, classes: usize, target: O::F, rows: &mut impl Others<O>) -> (O::F, O::F) {
+pub(crate) fn read<O: Ops, F: Form>(
+    o: O,
+    classes: usize,
+    target: Option<O::F>,
+    rows: &mut impl Others<O>,
+) -> Read<O::F> {
     relative_to::<O, F, _>(
         o,
         classes,
@@ -85,12 +118,12 @@ pub(crate) fn sum<O: Ops, F: Form>(o: O, classes: usize, target: O::F, rows: &mu
 
 /// The same for rows of a single tile.
 #[inline(always)]
-pub(crate) fn short_sum<O: Ops, F: Form>(
+pub(crate) fn read_short<O: Ops, F: Form>(
     o: O,
     classes: usize,
-    target: O::F,
+    target: Option<O::F>,
     rows: &mut impl Others<O>,
-) -> (O::F, O::F) {
+) -> Read<O::F> {
     rows.enter(o, 0, classes);
     relative_to::<O, F, _>(
         o,
@@ -108,36 +141,43 @@ pub(crate) fn short_sum<O: Ops, F: Form>(
 fn relative_to<O: Ops, F: Form, R: Others<O>>(
     o: O,
     classes: usize,
-    target: O::F,
+    target: Option<O::F>,
     rows: &mut R,
     sum: impl Fn(&mut R, O::F) -> Sum<O>,
-) -> (O::F, O::F) {
-    let mut reference = if F::TARGET { target } else { rows.max(o, classes.min(HEAD)) };
-    let mut whole = !F::TARGET && classes <= HEAD;
-    loop {
+) -> Read<O::F> {
+    let head = if F::TARGET { classes } else { classes.min(HEAD) };
+    let (mut reference, mut whole) = match target {
+        Some(target) => (target, false),
+        None => (rows.max(o, head), head == classes),
+    };
+    let sum = loop {
         // Of rows that are all −∞, 0. With a target they are NaN anyway.
         let all = sum(rows, if F::TARGET { reference } else { finite(o, reference) });
         if whole {
             // What does not fit is NaN.
-            return (reference, all.sum);
+            break all.sum;
         }
         let fits = all.fits(o, reference);
         if o.all(fits) {
-            return (reference, all.sum);
+            break all.sum;
         }
         rows.restore(o);
         reference = o.select(fits, reference, rows.max(o, classes));
         whole = true;
-    }
+    };
+    let spread = if F::CROSS { rows.spread(o, reference) } else { o.splat(0.0) };
+    Read { reference, sum, spread }
 }
 
-/// The partition from [`sum`]; with targets, whose logits are these.
+/// The partition of rows that are read; with targets, whose logits are these.
 #[inline(always)]
-pub(crate) fn finish<O: Ops, F: Form>(
+pub(crate) fn finish<O: Ops, F: Form, const K: usize>(
     o: O,
-    (reference, sum): (O::F, O::F),
+    rows: &Rows<'_, K>,
+    read: Read<O::F>,
     logit: impl FnOnce() -> O::F,
 ) -> Partition<O::F> {
+    let Read { reference, sum, .. } = read;
     let (one, unit) = (o.splat(1.0), o.splat(math::TERM_UNIT));
     if !F::TARGET {
         let others = o.sub(o.mul(sum, unit), one);
@@ -147,7 +187,7 @@ pub(crate) fn finish<O: Ops, F: Form>(
     // Not above 0: the reference is the target's logit or the maximum.
     let lead = o.sub(logit, reference);
     if o.all(o.eq(lead, o.splat(0.0))) {
-        return of_target(o, logit, sum);
+        return of_target::<O, F, K>(o, rows, Read { reference: logit, ..read });
     }
     let z = math::row::exponential(o, lead);
     let rest = o.mul(sum, unit);
@@ -155,27 +195,54 @@ pub(crate) fn finish<O: Ops, F: Form>(
     let others = o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest);
     // NaN if the target is.
     let others = o.select(o.eq(lead, lead), others, lead);
-    Partition { max: reference, others, target: z, logit, ..Partition::none(o) }
+    Partition { max: reference, others, target: z, logit, ..weighted::<O, F, K>(o, rows, &read) }
 }
 
-/// The partition with the target's logit for a reference.
+/// The partition of rows that are read relative to their targets' logits.
 #[inline(always)]
-pub(crate) fn of_target<O: Ops>(o: O, logit: O::F, sum: O::F) -> Partition<O::F> {
-    let (others, whole) = (o.mul(sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
-    Partition { max: logit, others, target: whole, logit, ..Partition::none(o) }
+pub(crate) fn of_target<O: Ops, F: Form, const K: usize>(
+    o: O,
+    rows: &Rows<'_, K>,
+    read: Read<O::F>,
+) -> Partition<O::F> {
+    let (others, whole) = (o.mul(read.sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
+    let logit = read.reference;
+    Partition { max: logit, others, target: whole, logit, ..weighted::<O, F, K>(o, rows, &read) }
+}
+
+/// The weighted sum of a partition, if there is one.
+#[inline(always)]
+fn weighted<O: Ops, F: Form, const K: usize>(o: O, rows: &Rows<'_, K>, read: &Read<O::F>) -> Partition<O::F> {
+    if !F::CROSS {
+        return Partition::none(o);
+    }
+    Partition { cross: read.spread, mass: o.splat(rows.cross.mass_of_same(rows.classes)), ..Partition::none(o) }
+}
+
+/// The scale of a term, 0 for targets, whose exponential is finite.
+#[inline(always)]
+pub(crate) fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
+    // −0 changes no sum either. For +0 the mask would be inverted first.
+    match target {
+        Some(target) => o.select(target, o.splat(-0.0), scale),
+        None => scale,
+    }
 }
 
 /// A lane for each row.
 pub(crate) struct ByLanes<'r, R> {
     rows: &'r mut R,
+    /// Classes of the rows, and the `q` of each for [`Others::spread`].
+    classes: usize,
+    q: f32,
     start: usize,
     len: usize,
 }
 
 impl<'r, R> ByLanes<'r, R> {
     #[inline(always)]
-    pub(crate) fn new(rows: &'r mut R) -> Self {
-        Self { rows, start: 0, len: 0 }
+    pub(crate) fn new(rows: &'r mut R, classes: usize, q: f32) -> Self {
+        Self { rows, classes, q, start: 0, len: 0 }
     }
 }
 
@@ -213,6 +280,18 @@ impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
             |a, b| o.add(a, b),
         );
         Sum { sum, joined }
+    }
+
+    #[inline(always)]
+    fn spread(&mut self, o: O, reference: O::F) -> O::F {
+        spread(
+            o,
+            self.classes,
+            self.q,
+            reference,
+            #[inline(always)]
+            |class| self.rows.load(class),
+        )
     }
 }
 

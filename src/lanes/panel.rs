@@ -3,14 +3,16 @@
 use core::{marker::PhantomData, ops::Range};
 
 use super::{
-    cross::{Each, NoTerms, Same, Terms},
+    cross::{Each, NoTerms, Same, Terms, add_sums, add_weighted},
     gradient::as_floats,
     grid::Gather,
     layout::Rows,
     map::RowMap,
     math,
-    others::{self, ABSENT, Others, Sum},
-    partition::{Form, NOTHING, Partition, Source, State, join_lanes, lane_sums, pair, small_count, tile},
+    others::{self, ABSENT, Others, Read, Sum, scale_but},
+    partition::{
+        BLOCK, Form, NOTHING, Partition, Source, State, always, join_lanes, lane_sums, pair, small_count, tile,
+    },
     sum::tree,
 };
 use crate::simd::{Group, LANES, Ops, Scratch, Simd};
@@ -20,6 +22,8 @@ pub(crate) const BLOCKS: usize = 256;
 
 /// Vectors that are taken at a time, at most.
 pub(crate) const WIDTH: usize = 4;
+
+const _: () = assert!(BLOCKS / WIDTH <= BLOCK, "rows that are taken four vectors at a time are a single block");
 
 /// Rows that are neighbours in memory: `stride` from class to class.
 #[derive(Clone, Copy)]
@@ -168,8 +172,9 @@ impl<'p> Panel<'p> {
         let form = PhantomData::<F>;
         let rows = origin.rows;
         let keeps = M::EXPONENTIALS && rows.classes <= BLOCKS / WIDTH;
+        let spread = g.splat(0.0);
         let mut source =
-            Packed::<'_, '_, '_, S, G, F, K> { panel: self, s, g, first, origin, label, logit, keeps, form };
+            Packed::<'_, '_, '_, S, G, F, K> { panel: self, s, g, first, origin, label, logit, spread, keeps, form };
         if F::ONCE {
             // Nothing but the exponentials is needed in the panel then.
             if rows.classes == 2 {
@@ -181,21 +186,24 @@ impl<'p> Panel<'p> {
                 }
             }
             if F::TARGET {
-                source.take_out(g);
+                source.find(g);
             }
-            let sum = others::short_sum::<G, F>(g, rows.classes, source.logit, &mut source);
-            return others::finish::<G, F>(
+            let first = rows.cross.reference::<F, _>(source.logit);
+            let read = others::read_short::<G, F>(g, rows.classes, first, &mut source);
+            return others::finish::<G, F, K>(
                 g,
-                sum,
+                rows,
+                read,
                 #[inline(always)]
                 || source.logit,
             );
         }
-        let partition = match rows.cross.same() {
-            _ if !F::CROSS => packed_partition(g, rows.classes, &mut source, NoTerms),
-            same if rows.classes == 2 => pair(g, &mut source, Each { coefficient, same }),
-            Some(q) => packed_partition(g, rows.classes, &mut source, Same(q)),
-            None => packed_partition(g, rows.classes, &mut source, Each { coefficient, same: None }),
+        let partition = if !F::CROSS {
+            packed_partition(g, rows.classes, &mut source, NoTerms)
+        } else if rows.classes == 2 {
+            pair(g, &mut source, Each(coefficient))
+        } else {
+            packed_partition(g, rows.classes, &mut source, Each(coefficient))
         };
         Partition { logit: source.logit, ..partition }
     }
@@ -211,7 +219,7 @@ fn packed_partition<O: Ops, const T: usize>(
 ) -> Partition<O::F> {
     let mut state = State::new(o);
     tile(o, &mut state, 0, classes, rows, &mut terms);
-    state.finish(o, classes, &terms)
+    state.finish(o)
 }
 
 /// Where the rows of a panel are in memory: `x`, from row `i` on, of which each vector has `count`.
@@ -232,6 +240,8 @@ struct Packed<'m, 'p, 'o, S, G: Ops, F, const K: usize> {
     origin: Origin<'o, K>,
     label: G::F,
     logit: G::F,
+    /// See [`Others::spread`].
+    spread: G::F,
     /// Whether the exponentials take the place of the logits.
     keeps: bool,
     form: PhantomData<F>,
@@ -276,7 +286,7 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Others<G> for Packed<'_, '_,
     fn max(&mut self, g: G, len: usize) -> G::F {
         if F::TARGET {
             // Which is in the panel again.
-            return self.take_out(g);
+            return self.find(g);
         }
         let mut max = g.splat(f32::NEG_INFINITY);
         for class in 0..len {
@@ -300,40 +310,16 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Others<G> for Packed<'_, '_,
 
     #[inline(always)]
     fn sum(&mut self, g: G, reference: G::F) -> Sum<G> {
-        let (zero, nothing) = (g.splat(0.0), g.splat(NOTHING));
-        let classes = self.origin.rows.classes;
-        let mut joined = g.int(0);
-        let sum = if G::VECTORS == 1 {
-            // A lane after the other, none of which goes through memory then: there is a register for each value of the tree.
-            tree(
-                classes.min(LANES),
-                zero,
-                #[inline(always)]
-                |lane| {
-                    let mut sum = zero;
-                    for class in (lane..classes).step_by(LANES) {
-                        sum = self.add(class, reference, sum, &mut joined);
-                    }
-                    sum
-                },
-                #[inline(always)]
-                |&a, b| *b = g.add(a, *b),
-            )
+        if F::CROSS {
+            self.sum_with(g, reference, Same(self.origin.rows.cross.floor))
         } else {
-            let mut sums = lane_sums::<G, _>(nothing);
-            for class in 0..classes {
-                self.prefetch(class);
-                let sum = sums.get(class).unwrap_or(nothing);
-                sums.set(class, self.add(class, reference, sum, &mut joined));
-            }
-            join_lanes(
-                sums.as_mut_slice(),
-                zero,
-                #[inline(always)]
-                |a, b| g.add(a, b),
-            )
-        };
-        Sum { sum, joined }
+            self.sum_with(g, reference, NoTerms)
+        }
+    }
+
+    #[inline(always)]
+    fn spread(&mut self, _: G, _: G::F) -> G::F {
+        self.spread
     }
 }
 
@@ -354,14 +340,62 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         }
     }
 
-    /// Takes the target out of the panel, so that what is done for each class in [`Others::sum`] needs no masks, and has registers
-    /// enough for four chains at once. Returns the maximum, with the target.
+    /// [`Others::sum`], and that of the terms: see [`spread`](super::cross::spread) of a single tile.
     #[inline(always)]
-    fn take_out(&mut self, g: G) -> G::F {
+    fn sum_with<const T: usize>(&mut self, g: G, reference: G::F, mut terms: impl Terms<G, T>) -> Sum<G> {
+        let (zero, nothing) = ((g.splat(0.0), [g.splat(0.0); T]), (g.splat(NOTHING), [g.splat(NOTHING); T]));
+        let classes = self.origin.rows.classes;
+        let mut joined = g.int(0);
+        let mut join = always(
+            #[inline(always)]
+            |a: (G::F, [G::F; T]), b: (G::F, [G::F; T])| (g.add(a.0, b.0), add_sums(g, a.1, b.1)),
+        );
+        let (sum, weighted) = if G::VECTORS == 1 {
+            // A lane after the other, none of which goes through memory then: there is a register for each value of the tree.
+            tree(
+                classes.min(LANES),
+                zero,
+                #[inline(always)]
+                |lane| {
+                    let (mut sum, mut weighted) = zero;
+                    let mut class = lane;
+                    while class < classes {
+                        let end = if T > 0 { classes.min(class + BLOCK) } else { classes };
+                        let mut block = nothing.1;
+                        while class < end {
+                            (sum, block) = self.add(class, reference, &mut terms, (sum, block), &mut joined);
+                            class += LANES;
+                        }
+                        weighted = add_sums(g, weighted, block);
+                    }
+                    (sum, weighted)
+                },
+                #[inline(always)]
+                |&a, b| *b = join(a, *b),
+            )
+        } else {
+            let mut sums = lane_sums::<G, _>(nothing);
+            for class in 0..classes {
+                self.prefetch(class);
+                let sum = sums.get(class).unwrap_or(nothing);
+                sums.set(class, self.add(class, reference, &mut terms, sum, &mut joined));
+            }
+            join_lanes(sums.as_mut_slice(), zero, join)
+        };
+        if let Some(&spread) = weighted.first() {
+            self.spread = spread;
+        }
+        Sum { sum, joined }
+    }
+
+    /// Finds the target's logit and takes it out of the panel, so that what is done for each class in [`Others::sum`] needs no masks, and has
+    /// registers enough for four chains at once; but not where there are terms, to which it belongs. Returns the maximum, with the target.
+    #[inline(always)]
+    fn find(&mut self, g: G) -> G::F {
         let nothing = g.splat(f32::NEG_INFINITY);
         let (mut max, mut label) = (nothing, self.s.splat(0.0));
         for class in 0..self.origin.rows.classes {
-            let x = self.read(class);
+            let x = if F::CROSS { self.load_first(class) } else { self.read(class) };
             max = g.max(max, x);
             let here = g.eq(
                 g.gather(
@@ -371,23 +405,35 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
                 self.label,
             );
             self.logit = g.select(here, x, self.logit);
-            self.panel.store(self.s, g, class, self.first, g.select(here, nothing, x));
+            if !F::CROSS {
+                self.panel.store(self.s, g, class, self.first, g.select(here, nothing, x));
+            }
             label = self.s.add(label, self.s.splat(1.0));
         }
         max
     }
 
-    /// Adds a class to the sum of its lane.
+    /// Adds a class to the sums of its lane.
     #[inline(always)]
-    fn add(&mut self, class: usize, reference: G::F, sum: G::F, joined: &mut G::I) -> G::F {
+    fn add<const T: usize>(
+        &mut self,
+        class: usize,
+        reference: G::F,
+        terms: &mut impl Terms<G, T>,
+        (sum, weighted): (G::F, [G::F; T]),
+        joined: &mut G::I,
+    ) -> (G::F, [G::F; T]) {
         let g = self.g;
-        let (p, t) = math::exp_term(g, g.sub(self.load(class), reference));
+        let d = g.sub(self.load(class), reference);
+        let weighted = add_weighted(g, terms.term(g, class, d), weighted);
+        let (p, t) = math::exp_term(g, d);
         if F::TARGET {
             *joined = g.int_or(*joined, g.bits(t));
         }
         let scale = math::scale(g, t);
         self.keep(class, g.mul(p, scale));
-        g.mul_add(p, scale, sum)
+        let target = if F::CROSS { Some(g.eq(g.splat(small_count(class)), self.label)) } else { None };
+        (g.mul_add(p, scale_but(g, target, scale), sum), weighted)
     }
 
     /// The partition of two classes. Of their exponentials, relative to the maximum, one is 1, so that one exponential serves both.
@@ -405,14 +451,17 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         Partition { max, others: g.mul(e, unit), ..Partition::none(g) }
     }
 
-    /// The partition of two classes without their target, of the only other one's exponential; none where that does not fit.
+    /// The partition of two classes without their target, of the only other one's exponential; none where the target's logit is no
+    /// reference.
     #[inline(always)]
     fn pair_of_target(&mut self) -> Option<Partition<G::F>> {
-        let g = self.g;
+        let (g, rows) = (self.g, self.origin.rows);
         let logits = [self.read(0), self.read(1)];
         let second = g.lt(g.splat(0.0), self.label);
         let [logit, other] = [g.select(second, logits[1], logits[0]), g.select(second, logits[0], logits[1])];
-        let (p, t) = math::exp_term(g, g.sub(other, logit));
+        rows.cross.reference::<F, _>(logit)?;
+        let d = g.sub(other, logit);
+        let (p, t) = math::exp_term(g, d);
         let sum = g.mul(p, math::scale(g, t));
         if !g.all(Sum { sum, joined: g.bits(t) }.fits(g, logit)) {
             return None;
@@ -422,6 +471,7 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         // The target's gradient is one of its own.
         self.keep(0, sum);
         self.keep(1, sum);
-        Some(others::of_target(g, logit, sum))
+        let spread = if F::CROSS { g.neg_mul_add(g.splat(rows.cross.floor), d, g.splat(0.0)) } else { g.splat(0.0) };
+        Some(others::of_target::<G, F, K>(g, rows, Read { reference: logit, sum, spread }))
     }
 }

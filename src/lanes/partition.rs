@@ -38,17 +38,17 @@ pub(crate) const BLOCK: usize = 128;
 /// What is known of each of `N` rows; see the module's documentation.
 #[derive(Clone, Copy)]
 pub(crate) struct Partition<F> {
-    /// The largest logit; of a [`ByTarget`] the target's, or one that is far above it.
+    /// The largest logit; of a [`Form::TARGET`] the target's, or the largest.
     pub(crate) max: F,
     /// The sum of `exp(x - max)` over all classes but one that has this logit. −1 if there is no class, or only −∞.
     pub(crate) others: F,
-    /// `Σ q_c (max - x_c)` with the coefficients of [`Cross`](super::cross::Cross).
+    /// Of a [`Form::CROSS`]: `Σ q_c (max - x_c)` with the coefficients of [`Cross`](super::cross::Cross).
     pub(crate) cross: F,
     /// `Σ q_c`.
     pub(crate) mass: F,
     /// The logit of the target class; anything for a row without one.
     pub(crate) logit: F,
-    /// Of a [`ByTarget`]: `exp(logit - max)` in units of [`math::TERM_UNIT`].
+    /// Of a [`Form::TARGET`]: `exp(logit - max)` in units of [`math::TERM_UNIT`].
     pub(crate) target: F,
 }
 
@@ -86,7 +86,7 @@ pub(crate) trait Form {
     const ONCE: bool;
     /// Whether what is left out of `others` is the target. If it is not, it is a class that has the maximum.
     const TARGET: bool;
-    /// Whether there is a weighted sum.
+    /// Whether there is a weighted sum: `cross` and `mass` of [`Partition`].
     const CROSS: bool;
 }
 
@@ -97,6 +97,15 @@ impl Form for ByTarget {
     const ONCE: bool = true;
     const TARGET: bool = true;
     const CROSS: bool = false;
+}
+
+/// The same and the sum of all classes' distances, for labels that are smoothed without weights.
+pub(crate) struct Smoothed;
+
+impl Form for Smoothed {
+    const ONCE: bool = true;
+    const TARGET: bool = true;
+    const CROSS: bool = true;
 }
 
 /// The sum of all exponentials, for probabilities: `others` is 1 less, and has no digits of its own.
@@ -117,7 +126,7 @@ impl Form for ByLeader {
     const CROSS: bool = false;
 }
 
-/// The same and the weighted sum.
+/// The same and the weighted sum, each class with a coefficient of its own.
 pub(crate) struct Weighted;
 
 impl Form for Weighted {
@@ -185,7 +194,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
             |_| top.value(),
         );
     }
-    let reference = state.enter(o, start, tile_max, terms);
+    let reference = state.enter::<O, T>(o, start, tile_max);
     let zero = o.splat(0.0);
     let nothing = o.splat(NOTHING);
     let mut sum = lane_sums::<O, _>(nothing);
@@ -268,7 +277,7 @@ pub(crate) fn pair<O: Ops, const T: usize>(
     let (zero, whole) = (o.splat(0.0), o.splat(1.0 / math::TERM_UNIT));
     let mut state = State::new(o);
     let logits = [rows.load_first(0), rows.load_first(1)];
-    let reference = state.enter(o, 0, o.max(logits[0], logits[1]), &terms);
+    let reference = state.enter::<O, T>(o, 0, o.max(logits[0], logits[1]));
     let distances = [o.sub(logits[0], reference), o.sub(logits[1], reference)];
     // One of the distances is 0, or one is NaN, or both are −∞.
     let e = math::exponential(o, o.add(distances[0], distances[1]));
@@ -283,7 +292,7 @@ pub(crate) fn pair<O: Ops, const T: usize>(
     state.take_block(o, 0, weighted);
     // Two that are equal are the other's 1 and the reference, too. Of two times −∞ none is equal to the reference.
     state.leave(o, e, o.to_float(o.int_add(o.int(1), nothing)));
-    state.finish(o, 2, &terms)
+    state.finish(o)
 }
 
 /// Sums for each lane of a tile or a block. To float hardware with one lane a number of lanes that is known is worth more.
@@ -365,13 +374,7 @@ impl<F: Copy> State<F> {
     /// that is larger, and what was equal to the old maximum is then among the others. Returns what the exponentials
     /// are relative to: the maximum, but 0 where all is −∞, so that nothing becomes ∞ - ∞.
     #[inline(always)]
-    pub(crate) fn enter<S: Ops<F = F>, const T: usize>(
-        &mut self,
-        s: S,
-        start: usize,
-        tile_max: F,
-        terms: &impl Terms<S, T>,
-    ) -> F {
+    pub(crate) fn enter<S: Ops<F = F>, const T: usize>(&mut self, s: S, start: usize, tile_max: F) -> F {
         if start == 0 {
             self.max = tile_max;
             return finite(s, tile_max);
@@ -391,7 +394,7 @@ impl<F: Copy> State<F> {
                 let step = s.sub(tile_max, finite(s, self.max));
                 let [cross, mass] = &mut self.weighted;
                 let mut moved = *cross;
-                moved.add(s, s.mul(terms.mass(s, start, *mass), step));
+                moved.add(s, s.mul(mass.value(s), step));
                 *cross = moved.select(s, raised, *cross);
             }
         }
@@ -420,17 +423,11 @@ impl<F: Copy> State<F> {
     }
 
     #[inline(always)]
-    pub(crate) fn finish<S: Ops<F = F>, const T: usize>(
-        self,
-        s: S,
-        classes: usize,
-        terms: &impl Terms<S, T>,
-    ) -> Partition<F> {
+    pub(crate) fn finish<S: Ops<F = F>>(self, s: S) -> Partition<F> {
         // All of −∞ is below the reference 0, so that there are no ties.
         let others = s.mul_add(self.sum, s.splat(math::TERM_UNIT), s.sub(self.ties, s.splat(1.0)));
         let [cross, mass] = self.weighted;
-        let mass = terms.mass(s, classes, mass);
-        Partition { max: self.max, others, cross: cross.value(s), mass, ..Partition::none(s) }
+        Partition { max: self.max, others, cross: cross.value(s), mass: mass.value(s), ..Partition::none(s) }
     }
 }
 

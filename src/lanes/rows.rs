@@ -3,14 +3,14 @@
 use core::{marker::PhantomData, ops::Range};
 
 use super::{
-    cross::{NoTerms, Same, TARGET, Terms, add_sums, add_weighted},
+    cross::{NoTerms, RowSpread, TARGET, Terms, add_sums, add_weighted},
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run, first_lanes},
     labels::IGNORED,
     layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
     math,
-    others::{self, ABSENT, HEAD, Others, Sum},
+    others::{self, ABSENT, HEAD, Others, Read, Sum},
     partition::{BLOCK, Form, Partition, State, TILE, Term, small_count},
     side_by_side,
     sum::join_groups,
@@ -37,7 +37,7 @@ impl Layout for ByRows {
         labels: &[usize],
     ) -> Partition<S::F> {
         let keep = keeps::<M, K>(rows, memory);
-        let few = rows.classes <= if F::CROSS { BLOCK } else { SIDE_BY_SIDE };
+        let few = rows.classes <= if F::CROSS && !F::ONCE { BLOCK } else { SIDE_BY_SIDE };
         if few
             && (!keep || memory.input.is_some())
             && !S::SINGLE
@@ -69,10 +69,10 @@ impl Layout for ByRows {
                 };
                 // Each with a loop of its own, since choices in the loop would keep its vectors apart.
                 let keep = M::EXPONENTIALS;
-                match rows.cross.same() {
-                    _ if !F::CROSS => row_partition(s, rows.classes, x, out, keep, NoTerms),
-                    Some(q) => row_partition(s, rows.classes, x, out, keep, Same(q)),
-                    None => row_partition(s, rows.classes, x, out, keep, rows.cross.in_row(s, target)),
+                if F::CROSS {
+                    row_partition(s, rows.classes, x, out, keep, rows.cross.in_row(s, target))
+                } else {
+                    row_partition(s, rows.classes, x, out, keep, NoTerms)
                 }
             },
         );
@@ -123,7 +123,7 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
     if !keeps::<M, K>(rows, memory) {
         let x = memory.logits();
         let mut next = labels.iter().skip(1);
-        let sum = each_target(
+        let read = each_target(
             s,
             rows,
             0,
@@ -141,16 +141,20 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
                     s.prefetch(memory.logits().get(row.wrapping_add(class)..).unwrap_or(&[]), 0);
                 }
                 if rows.classes <= TILE {
-                    let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
-                    return others::short_sum::<S, F>(s, rows.classes, s.splat(logit), row);
+                    let logit = rows.cross.reference::<F, _>(s.splat(logit));
+                    let row = &mut RowOthers::new::<F>(s, x, None, target, rows.cross.floor);
+                    return others::read_short::<S, F>(s, rows.classes, logit, row);
                 }
-                let (reference, sum) = s.vectorize_apart(&mut LongRow::<F> { x, logit, target, form: PhantomData });
-                (s.splat(reference), s.splat(sum))
+                let logit = rows.cross.reference::<F, _>(logit);
+                let row = &mut LongRow::<F> { x, logit, target, q: rows.cross.floor, form: PhantomData };
+                let [reference, sum, spread] = s.vectorize_apart(row);
+                Read { reference: s.splat(reference), sum: s.splat(sum), spread: s.splat(spread) }
             },
         );
-        return others::finish::<S, F>(
+        return others::finish::<S, F, K>(
             s,
-            sum,
+            rows,
+            read,
             // Only now, when the rows are in the cache.
             #[inline(always)]
             || rows.pick(s, x, run, i, labels),
@@ -160,7 +164,7 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
     let mut copy = Scratch::<{ TILE / LANES }>::new();
     let logit = if F::TARGET { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
     let Memory { input, data, array, .. } = memory;
-    let sum = each_target(
+    let read = each_target(
         s,
         rows,
         *array,
@@ -180,14 +184,15 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
                 }
                 copy
             };
-            let logit = s.splat(rows.logit(x, 0, target));
-            let row = &mut RowOthers { x, kept: Some(kept), target, start: 0, len: 0 };
-            others::sum::<S, F>(s, rows.classes, logit, row)
+            let logit = rows.cross.reference::<F, _>(s.splat(rows.logit(x, 0, target)));
+            let row = &mut RowOthers::new::<F>(s, x, Some(kept), target, rows.cross.floor);
+            others::read::<S, F>(s, rows.classes, logit, row)
         },
     );
-    others::finish::<S, F>(
+    others::finish::<S, F, K>(
         s,
-        sum,
+        rows,
+        read,
         #[inline(always)]
         || logit,
     )
@@ -229,7 +234,7 @@ pub(crate) fn each_row<S: Simd, F: Form, const K: usize>(
     all
 }
 
-/// [`others::sum`] of each row by itself: `sum` gets where its logits and its part of `array` start, and its target, and gives
+/// [`others::read`] of each row by itself: `read` gets where its logits and its part of `array` start, and its target, and gives
 /// the same in every lane.
 #[expect(clippy::too_many_arguments, reason = "as for `Layout`")]
 #[inline(always)]
@@ -241,19 +246,19 @@ pub(crate) fn each_target<S: Simd, const K: usize>(
     i: usize,
     count: usize,
     labels: &[usize],
-    mut sum: impl FnMut([usize; 2], usize) -> (S::F, S::F),
-) -> (S::F, S::F) {
-    let (mut reference, mut sums) = (s.splat(ABSENT), s.splat(0.0));
+    mut read: impl FnMut([usize; 2], usize) -> Read<S::F>,
+) -> Read<S::F> {
+    let zero = s.splat(0.0);
+    let mut all = Read { reference: s.splat(ABSENT), sum: zero, spread: zero };
     for l in 0..count.min(S::N) {
         let i = i.wrapping_add(l);
         rows.grid.seek(run, i);
         let offsets = [rows.grid.offset(run, 0, i), rows.grid.offset(run, array, i)];
-        let row = sum(offsets, labels.get(l).copied().unwrap_or(IGNORED));
+        let row = read(offsets, labels.get(l).copied().unwrap_or(IGNORED));
         let lane = s.eq(s.load_part(&LANE_NUMBERS, 0.0), s.splat(small_count(l)));
-        reference = s.select(lane, row.0, reference);
-        sums = s.select(lane, row.1, sums);
+        all = row.select(s, lane, all);
     }
-    (reference, sums)
+    all
 }
 
 /// The partition of a row `x` or, without it, what is in `out`. To `keep` its exponentials, as many as there is room for go to
@@ -274,7 +279,7 @@ fn row_partition<S: Simd, const T: usize>(
         let out = out.get_mut(tile).unwrap_or(&mut []);
         row_tile(s, &mut state, start, x, out, keep, &mut terms);
     }
-    state.finish(s, classes, &terms)
+    state.finish(s)
 }
 
 /// Takes in one tile of a row, its classes from `start` on; the arguments are those of [`row_partition`].
@@ -289,7 +294,7 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
     terms: &mut (impl Terms<S, T> + Terms<Four<S>, T>),
 ) {
     let max = max_of(s, x.unwrap_or(out));
-    let reference = state.enter(s, start, s.splat(max), terms);
+    let reference = state.enter::<S, T>(s, start, s.splat(max));
     let len = x.map_or(out.len(), <[f32]>::len);
     let four = Four(s);
     let mut tally = Tally::new(s);
@@ -448,15 +453,23 @@ fn without<S: Simd, G: Group<S>>(s: S, g: G, x: G::F, target: usize) -> G::F {
 }
 
 /// The others of a row of contiguous classes. The exponentials of a row of a single tile may be `kept`.
-struct RowOthers<'x, 'k> {
+struct RowOthers<'x, 'k, S: Simd> {
     x: &'x [f32],
     kept: Option<&'k mut [f32]>,
     target: usize,
+    spread: Option<RowSpread<S>>,
     start: usize,
     len: usize,
 }
 
-impl<S: Simd> Others<S> for RowOthers<'_, '_> {
+impl<'x, 'k, S: Simd> RowOthers<'x, 'k, S> {
+    #[inline(always)]
+    fn new<F: Form>(s: S, x: &'x [f32], kept: Option<&'k mut [f32]>, target: usize, q: f32) -> Self {
+        Self { x, kept, target, spread: RowSpread::of::<F>(s, q), start: 0, len: 0 }
+    }
+}
+
+impl<S: Simd> Others<S> for RowOthers<'_, '_, S> {
     #[inline(always)]
     fn enter(&mut self, _: S, start: usize, len: usize) {
         (self.start, self.len) = (start, len);
@@ -470,7 +483,18 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_> {
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let x = self.x.get(self.start..self.start.wrapping_add(self.len)).unwrap_or(&[]);
+        if let Some(spread) = &mut self.spread {
+            spread.take(s, self.start, x, reference);
+        }
         sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), reference)
+    }
+
+    #[inline(always)]
+    fn spread(&mut self, s: S, _: S::F) -> S::F {
+        match &self.spread {
+            Some(spread) => spread.value(s),
+            None => s.splat(0.0),
+        }
     }
 }
 
@@ -555,23 +579,29 @@ pub(crate) fn max_of<S: Simd>(s: S, x: &[f32]) -> f32 {
     s.reduce_max(s.max(s.max(a, b), s.max(c, d)))
 }
 
-/// [`others::sum`] of a long row, in a function of its own: between all that is known of a group of rows there are no registers left
+/// [`others::read`] of a long row, in a function of its own: between all that is known of a group of rows there are no registers left
 /// for its constants.
 struct LongRow<'x, F> {
     x: &'x [f32],
-    logit: f32,
+    /// The first reference, if there is one.
+    logit: Option<f32>,
     target: usize,
+    q: f32,
     form: PhantomData<F>,
 }
 
 impl<F: Form> Kernel for LongRow<'_, F> {
-    type Output = (f32, f32);
+    type Output = [f32; 3];
 
     #[inline(always)]
-    fn run<S: Simd>(&mut self, s: S) -> (f32, f32) {
-        let Self { x, logit, target, .. } = *self;
-        let row = &mut RowOthers { x, kept: None, target, start: 0, len: 0 };
-        let (reference, sum) = others::sum::<S, F>(s, x.len(), s.splat(logit), row);
-        (s.reduce_max(reference), s.reduce_max(sum))
+    fn run<S: Simd>(&mut self, s: S) -> [f32; 3] {
+        let Self { x, logit, target, q, .. } = *self;
+        let row = &mut RowOthers::new::<F>(s, x, None, target, q);
+        let logit = logit.map(
+            #[inline(always)]
+            |logit| s.splat(logit),
+        );
+        let Read { reference, sum, spread } = others::read::<S, F>(s, x.len(), logit, row);
+        [s.reduce_max(reference), s.reduce_max(sum), s.reduce_max(spread)]
     }
 }

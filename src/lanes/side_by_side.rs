@@ -8,8 +8,8 @@ use super::{
     layout::Rows,
     map::{Memory, RowMap},
     math,
-    others::{self, Sum},
-    partition::{Form, Partition, State, always, finite, small_count},
+    others::{self, Read, Sum, scale_but},
+    partition::{BLOCK, Form, Partition, State, always, finite, small_count},
     rows::{Tally, group, join_bits, keeps, ties},
     sum::join_groups,
 };
@@ -35,33 +35,35 @@ pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
     };
     let places = Places::find::<S, F, K>(rows, x, if keep { Some(*array) } else { None }, run, i);
     let logit = if F::TARGET { rows.pick(s, x, run, i, labels) } else { s.splat(0.0) };
-    let reference = if F::TARGET { logit } else { max_of_each(s, &places) };
-    let relative = if F::TARGET { logit } else { finite(s, reference) };
+    let target = rows.cross.reference::<F, _>(logit);
+    let reference = target.unwrap_or_else(
+        #[inline(always)]
+        || max_of_each(s, &places),
+    );
+    let relative = if F::TARGET { reference } else { finite(s, reference) };
     let sums = sum_each_row::<S, F, K>(s, rows, &places, relative, labels, keep, kept);
-    if F::TARGET {
-        let fits = sums.of_target(s, logit);
-        return if s.all(fits) { Some(others::of_target(s, logit, sums.exponentials)) } else { None };
-    }
     if F::ONCE {
-        return Some(others::finish::<S, F>(
-            s,
-            (reference, sums.exponentials),
-            #[inline(always)]
-            || logit,
-        ));
+        let read = Read { reference, sum: sums.exponentials, spread: sums.cross };
+        return match target {
+            Some(logit) if s.all(sums.of_target(s, logit)) => Some(others::of_target::<S, F, K>(s, rows, read)),
+            Some(_) => None,
+            None => Some(others::finish::<S, F, K>(
+                s,
+                rows,
+                read,
+                #[inline(always)]
+                || logit,
+            )),
+        };
     }
     let mut state = State::new(s);
-    state.enter(s, 0, reference, &NoTerms);
+    state.enter::<S, 0>(s, 0, reference);
     state.leave(s, sums.exponentials, ties(s, rows.classes, sums.below));
     if !F::CROSS {
-        return Some(state.finish(s, rows.classes, &NoTerms));
+        return Some(state.finish(s));
     }
     state.take_block(s, 0, [sums.cross, sums.mass]);
-    let partition = match rows.cross.same() {
-        Some(q) => state.finish(s, rows.classes, &Same(q)),
-        None => state.finish(s, rows.classes, &rows.cross.in_row(s, 0)),
-    };
-    Some(Partition { logit: rows.pick(s, x, run, i, labels), ..partition })
+    Some(Partition { logit: rows.pick(s, x, run, i, labels), ..state.finish(s) })
 }
 
 /// The logits of each row, and where its part of an output and its targets start.
@@ -180,16 +182,22 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
         );
         if F::ONCE {
             let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
-            set_four(&mut sums, q, others_of_four(s, four, label, reference, &mut joined, keep));
+            let (exponentials, spread) = if F::CROSS {
+                others_of_four(s, four, label, reference, &mut joined, keep, Same(rows.cross.floor))
+            } else {
+                others_of_four(s, four, label, reference, &mut joined, keep, NoTerms)
+            };
+            set_four(&mut sums, q, exponentials);
+            if F::CROSS {
+                set_four(&mut cross, q, spread);
+            }
             continue;
         }
-        let (tally, weighted) = match rows.cross.same() {
-            _ if !F::CROSS => tally_of_four(s, four, reference, keep, NoTerms),
-            Some(q) => tally_of_four(s, four, reference, keep, Same(q)),
-            None => {
-                let targets = places.targets.as_chunks().0.get(q).copied().unwrap_or_default();
-                tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets))
-            }
+        let (tally, weighted) = if F::CROSS {
+            let targets = places.targets.as_chunks().0.get(q).copied().unwrap_or_default();
+            tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets))
+        } else {
+            tally_of_four(s, four, reference, keep, NoTerms)
         };
         set_four(&mut sums, q, tally.joined::<S>(Four(s)));
         set_four(&mut below, q, Four(s).to_float(tally.below));
@@ -249,27 +257,36 @@ fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
     max
 }
 
-/// The sums of four rows without the classes `label`, relative to a reference of each. `keep` gets the exponentials from a class
-/// on.
+/// The sums of four rows without the classes `label`, relative to a reference of each, and that of the terms, if there are any. `keep`
+/// gets the exponentials from a class on.
 #[inline(always)]
-fn others_of_four<S: Simd>(
+fn others_of_four<S: Simd, const T: usize>(
     s: S,
     rows: &[&[f32]; 4],
     label: Option<[S::F; 4]>,
     reference: [S::F; 4],
     joined: &mut S::I,
     mut keep: impl FnMut(usize, [S::F; 4]),
-) -> [S::F; 4] {
+    mut terms: impl Terms<Four<S>, T>,
+) -> ([S::F; 4], [S::F; 4]) {
     let four = Four(s);
     let mut sums = [four.splat(0.0); 4];
+    let mut weighted = [[four.splat(0.0); T]; 4];
+    let mut block = weighted;
     let mut class = s.load_part(&LANE_NUMBERS, 0.0);
     each_vector(
         s,
         rows,
         S::N,
         #[inline(always)]
-        |at, _, x| {
-            let (p, t) = math::exp_term(four, four.sub(x, reference));
+        |at, used, x| {
+            let d = four.sub(x, reference);
+            if T > 0 && at > 0 && at.is_multiple_of(BLOCK) {
+                add_blocks(four, &mut weighted, block);
+                block = [[four.splat(0.0); T]; 4];
+            }
+            add_terms(s, four, &mut block[group::<S>(at / S::N)], terms.term(four, at, d), used);
+            let (p, t) = math::exp_term(four, d);
             if label.is_some() {
                 for t in t {
                     *joined = s.int_or(*joined, s.bits(t));
@@ -287,21 +304,53 @@ fn others_of_four<S: Simd>(
             *sum = four.mul_add(p, scale, *sum);
         },
     );
-    join_groups::<S, _>(
+    let sum = join_groups::<S, _>(
         sums,
         #[inline(always)]
         |a, b| four.add(a, b),
-    )
+    );
+    add_blocks(four, &mut weighted, block);
+    (sum, join_terms::<S, T>(four, weighted)[0])
 }
 
-/// The scale of a term, 0 for targets, whose exponential is finite.
+/// Adds the terms of a block.
 #[inline(always)]
-fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F {
-    // −0 changes no sum either. For +0 the mask would be inverted first.
-    match target {
-        Some(target) => o.select(target, o.splat(-0.0), scale),
-        None => scale,
+fn add_blocks<S: Simd, const T: usize>(four: Four<S>, sums: &mut [[[S::F; 4]; T]; 4], block: [[[S::F; 4]; T]; 4]) {
+    for (sums, block) in sums.iter_mut().zip(block).take(LANES / S::N) {
+        *sums = add_sums(four, *sums, block);
     }
+}
+
+/// Adds the terms of a vector of each row, of which so many are used.
+#[inline(always)]
+fn add_terms<S: Simd, const T: usize>(
+    s: S,
+    four: Four<S>,
+    sums: &mut [[S::F; 4]; T],
+    term: ([S::F; 4], [S::F; 4]),
+    used: usize,
+) {
+    let added = add_weighted(four, term, *sums);
+    for (sum, added) in sums.iter_mut().zip(added) {
+        for (sum, added) in sum.iter_mut().zip(added) {
+            *sum = first_lanes(s, added, used, *sum);
+        }
+    }
+}
+
+/// The vectors of each row joined; 0 for sums that there are not.
+#[inline(always)]
+fn join_terms<S: Simd, const T: usize>(four: Four<S>, weighted: [[[S::F; 4]; T]; 4]) -> [[S::F; 4]; 2] {
+    let joined = join_groups::<S, _>(
+        weighted,
+        #[inline(always)]
+        |a, b| add_sums(four, a, b),
+    );
+    let mut sums = [four.splat(0.0); 2];
+    for (sum, joined) in sums.iter_mut().zip(joined) {
+        *sum = joined;
+    }
+    sums
 }
 
 /// The sums of four rows without their leaders, and those of the terms: all that there are of a block. `keep` gets the
@@ -324,30 +373,13 @@ fn tally_of_four<S: Simd, const T: usize>(
         #[inline(always)]
         |at, used, x| {
             let d = four.sub(x, reference);
-            if T > 0 {
-                // Before the exponentials, which need the registers.
-                let weighted = &mut weighted[group::<S>(at / S::N)];
-                let added = add_weighted(four, terms.term(four, at, d), *weighted);
-                for (sum, added) in weighted.iter_mut().zip(added) {
-                    for (sum, added) in sum.iter_mut().zip(added) {
-                        *sum = first_lanes(s, added, used, *sum);
-                    }
-                }
-            }
+            // Before the exponentials, which need the registers.
+            add_terms(s, four, &mut weighted[group::<S>(at / S::N)], terms.term(four, at, d), used);
             let term = tally.take(s, four, at / S::N, d);
             keep(at, term.whole);
         },
     );
-    let joined = join_groups::<S, _>(
-        weighted,
-        #[inline(always)]
-        |a, b| add_sums(four, a, b),
-    );
-    let mut sums = [four.splat(0.0); 2];
-    for (sum, joined) in sums.iter_mut().zip(joined) {
-        *sum = joined;
-    }
-    (tally, sums)
+    (tally, join_terms::<S, T>(four, weighted))
 }
 
 /// Hands out the vectors of four rows of the same length side by side, with the number of their first class and how many they

@@ -1,7 +1,7 @@
 //! Rows of any layout: packed, then taken as what they are then.
 
 use super::{
-    cross::NoTerms,
+    cross::{NoTerms, RowSpread},
     direct::Direct,
     grid::{Run, gather},
     layout::{Layout, Rows, SHORT},
@@ -41,7 +41,7 @@ impl Layout for Strided {
         }
         let (x, buffer) = (memory.logits(), &mut self.tile);
         if F::ONCE {
-            let sum = each_target(
+            let read = each_target(
                 s,
                 rows,
                 0,
@@ -51,14 +51,16 @@ impl Layout for Strided {
                 labels,
                 #[inline(always)]
                 |[offset, _], target| {
-                    let logit = s.splat(rows.logit(x, offset, target));
-                    let mut row = Gathered { x, offset, stride: rows.stride, buffer, target, start: 0, len: 0 };
-                    others::sum::<S, F>(s, rows.classes, logit, &mut row)
+                    let logit = rows.cross.reference::<F, _>(s.splat(rows.logit(x, offset, target)));
+                    let spread = RowSpread::of::<F>(s, rows.cross.floor);
+                    let mut row = Gathered { x, offset, stride: rows.stride, buffer, target, spread, start: 0, len: 0 };
+                    others::read::<S, F>(s, rows.classes, logit, &mut row)
                 },
             );
-            return others::finish::<S, F>(
+            return others::finish::<S, F, K>(
                 s,
-                sum,
+                rows,
+                read,
                 #[inline(always)]
                 || rows.pick(s, x, run, i, labels),
             );
@@ -83,7 +85,7 @@ impl Layout for Strided {
                         row_tile(s, &mut state, start, None, tile, false, &mut NoTerms);
                     }
                 }
-                state.finish(s, rows.classes, &terms)
+                state.finish(s)
             },
         );
         Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
@@ -91,17 +93,18 @@ impl Layout for Strided {
 }
 
 /// The others of a row that starts at `offset`, a tile after the other in a buffer.
-struct Gathered<'x, 'b> {
+struct Gathered<'x, 'b, S: Simd> {
     x: &'x [f32],
     offset: usize,
     stride: isize,
     buffer: &'b mut Scratch<{ TILE / LANES }>,
     target: usize,
+    spread: Option<RowSpread<S>>,
     start: usize,
     len: usize,
 }
 
-impl<S: Simd> Others<S> for Gathered<'_, '_> {
+impl<S: Simd> Others<S> for Gathered<'_, '_, S> {
     #[inline(always)]
     fn enter(&mut self, _: S, start: usize, len: usize) {
         let at = self.offset.wrapping_add_signed(self.stride.wrapping_mul(start.cast_signed()));
@@ -123,6 +126,18 @@ impl<S: Simd> Others<S> for Gathered<'_, '_> {
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let target = self.target.wrapping_sub(self.start);
-        sum_without(s, self.buffer.first(self.len), None, target, reference)
+        let tile = self.buffer.first(self.len);
+        if let Some(spread) = &mut self.spread {
+            spread.take(s, self.start, tile, reference);
+        }
+        sum_without(s, tile, None, target, reference)
+    }
+
+    #[inline(always)]
+    fn spread(&mut self, s: S, _: S::F) -> S::F {
+        match &self.spread {
+            Some(spread) => spread.value(s),
+            None => s.splat(0.0),
+        }
     }
 }

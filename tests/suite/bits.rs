@@ -16,6 +16,9 @@ use losslanes::{Backend, CrossEntropyLoss, Isa, Total, View, ViewMut};
 
 const OPTIONS: Options = Options { weight: true, ignored: Ignored::Default, smoothing: 0.1 };
 
+/// Without weights, smoothing goes another way.
+const SMOOTHED: Options = Options { weight: false, ..OPTIONS };
+
 /// Shapes with one long axis. Every layout takes its time, so a very long one stands alone.
 fn shapes(len: usize) -> Vec<Vec<usize>> {
     let len = size(len);
@@ -27,7 +30,7 @@ fn losses_over_classes() {
     let mut random = Random::new(11);
     for count in CLASSES {
         for shape in class_shapes_for_layouts(count) {
-            for options in [Options::NONE, OPTIONS] {
+            for options in [Options::NONE, OPTIONS, SMOOTHED] {
                 classes(&mut random, Loss::CrossEntropy, &shape, options).assert_same_bits();
             }
             classes(&mut random, Loss::Nll, &shape, Options { smoothing: 0.0, ..OPTIONS }).assert_same_bits();
@@ -42,6 +45,7 @@ fn losses_over_rows() {
     for rows in ROWS {
         for shape in [vec![rows, 2], vec![rows, 3], vec![1, 5, rows], vec![2, 3, rows, 1]] {
             classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS).assert_same_bits();
+            classes(&mut random, Loss::CrossEntropy, &shape, SMOOTHED).assert_same_bits();
             classes(&mut random, Loss::Nll, &shape, Options { smoothing: 0.0, ..OPTIONS }).assert_same_bits();
             soft_classes(&mut random, &shape, Options::NONE).assert_same_bits();
         }
@@ -67,8 +71,9 @@ fn losses_over_deep_planes() {
     let mut random = Random::new(18);
     for classes_in_planes in [64, 65, 100, 200, 257] {
         let shape = [1, classes_in_planes, 70];
-        classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS).assert_same_bits();
-        classes(&mut random, Loss::CrossEntropy, &shape, Options::NONE).assert_same_bits();
+        for options in [Options::NONE, OPTIONS, SMOOTHED] {
+            classes(&mut random, Loss::CrossEntropy, &shape, options).assert_same_bits();
+        }
         kernels::assert_same_bits(&Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0)));
     }
 }
@@ -78,8 +83,9 @@ fn losses_over_deep_planes() {
 fn losses_over_rows_side_by_side() {
     let mut random = Random::new(19);
     for shape in [[70, 64], [70, 65], [37, 100], [20, size(255)], [20, size(256)], [20, size(257)], [20, size(513)]] {
-        classes(&mut random, Loss::CrossEntropy, &shape, Options::NONE).assert_same_bits();
-        classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS).assert_same_bits();
+        for options in [Options::NONE, OPTIONS, SMOOTHED] {
+            classes(&mut random, Loss::CrossEntropy, &shape, options).assert_same_bits();
+        }
         kernels::assert_same_bits(&Array::from_fn(&shape, |_| random.uniform(-20.0, 20.0)));
     }
 }
@@ -90,9 +96,11 @@ fn wide_logits() {
     let mut random = Random::new(14);
     for shape in [vec![40, 7], vec![20, 33], vec![3, size(1100)], vec![1, 40, 17]] {
         for scale in [1e-3, 10.0, 1e4, 1e38] {
-            let mut case = classes(&mut random, Loss::CrossEntropy, &shape, OPTIONS);
-            case.input = case.input.map(|_| random.uniform(-scale, scale));
-            case.assert_same_bits();
+            for options in [OPTIONS, SMOOTHED] {
+                let mut case = classes(&mut random, Loss::CrossEntropy, &shape, options);
+                case.input = case.input.map(|_| random.uniform(-scale, scale));
+                case.assert_same_bits();
+            }
         }
     }
 }
