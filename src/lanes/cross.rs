@@ -90,7 +90,8 @@ impl Cross<'_> {
             return (weighted(o.splat(self.floor)), if self.floor == 0.0 { o.splat(0.0) } else { d });
         };
         let smoothed = o.mul_add(target, o.splat(self.keep), o.splat(self.floor));
-        (weighted(smoothed), o.select(o.eq(smoothed, o.splat(0.0)), o.splat(0.0), d))
+        // −0 changes no sum either. For +0 the mask would be inverted first.
+        (weighted(smoothed), o.select(o.eq(smoothed, o.splat(0.0)), o.splat(-0.0), d))
     }
 }
 
@@ -219,8 +220,67 @@ pub(crate) fn add_sums<O: Ops, const T: usize>(o: O, mut a: [O::F; T], b: [O::F;
     a
 }
 
-/// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. In
-/// virtual lanes, one after the other: each adds up the sums of a tile's blocks, and those of the tiles with compensation.
+/// The sums of terms over a tile of rows that have a lane for each class. In blocks: see [`BLOCK`].
+pub(crate) struct TermSums<O: Ops, const T: usize> {
+    /// For the vectors that make up the sixteen lanes: of the block, and of the blocks before.
+    block: [[O::F; T]; 4],
+    blocks: [[O::F; T]; 4],
+}
+
+impl<O: Ops, const T: usize> TermSums<O, T> {
+    #[inline(always)]
+    pub(crate) fn new(o: O) -> Self {
+        let nothing = [[o.splat(NOTHING); T]; 4];
+        Self { block: nothing, blocks: nothing }
+    }
+
+    /// Adds the terms of the vector `k` of each row.
+    #[inline(always)]
+    pub(crate) fn add<S: Simd>(&mut self, o: O, k: usize, term: (O::F, O::F)) {
+        let sums = &mut self.block[group::<S>(k)];
+        *sums = add_weighted(o, term, *sums);
+    }
+
+    /// The same where only the first `used` lanes have a class.
+    #[inline(always)]
+    pub(crate) fn add_part<S: Simd>(&mut self, s: S, o: O, k: usize, term: (O::F, O::F), used: usize)
+    where
+        O: Group<S>,
+    {
+        let sums = &mut self.block[group::<S>(k)];
+        let added = add_weighted(o, term, *sums);
+        for (sum, added) in sums.iter_mut().zip(added) {
+            let before = *sum;
+            *sum = o.gather(
+                #[inline(always)]
+                |k| first_lanes(s, o.nth(added, k), used, o.nth(before, k)),
+            );
+        }
+    }
+
+    /// What has been added was a block.
+    #[inline(always)]
+    pub(crate) fn end_block<S: Simd>(&mut self, o: O) {
+        for (sums, block) in self.blocks.iter_mut().zip(&mut self.block).take(LANES / S::N) {
+            *sums = add_sums(o, *sums, *block);
+            *block = [o.splat(NOTHING); T];
+        }
+    }
+
+    /// All vectors of each row joined.
+    #[inline(always)]
+    pub(crate) fn joined<S: Simd>(mut self, o: O) -> [O::F; T] {
+        self.end_block::<S>(o);
+        join_groups::<S, _>(
+            self.blocks,
+            #[inline(always)]
+            |a, b| add_sums(o, a, b),
+        )
+    }
+}
+
+/// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. A virtual
+/// lane after the other, in blocks, and the tiles with compensation.
 #[inline(always)]
 pub(crate) fn spread<O: Ops>(
     o: O,
@@ -229,96 +289,85 @@ pub(crate) fn spread<O: Ops>(
     reference: O::F,
     mut load: impl FnMut(usize) -> O::F,
 ) -> O::F {
-    let (q, nothing) = (o.splat(q), o.splat(NOTHING));
-    tree(
-        classes.min(LANES),
-        LaneSums::new(o),
-        #[inline(always)]
-        |lane| {
-            let mut sums = LaneSums::new(o);
-            for tile in (lane..classes).step_by(TILE) {
+    let (q, zero, nothing) = (o.splat(q), o.splat(0.0), o.splat(NOTHING));
+    let mut sums = LaneSums::new(o);
+    for tile in (0..classes).step_by(TILE) {
+        let end = classes.min(tile + TILE);
+        let sum = tree(
+            LANES.min(end - tile),
+            zero,
+            #[inline(always)]
+            |lane| {
                 let mut sum = nothing;
-                for block in (tile..classes.min(tile + TILE)).step_by(BLOCK) {
+                for block in (tile + lane..end).step_by(BLOCK) {
                     let mut part = nothing;
-                    for class in (block..classes).step_by(LANES).take(BLOCK / LANES) {
+                    for class in (block..end).step_by(LANES).take(BLOCK / LANES) {
                         part = o.neg_mul_add(q, o.sub(load(class), reference), part);
                     }
                     sum = o.add(sum, part);
                 }
-                sums.add(o, sum);
-            }
-            sums
-        },
-        #[inline(always)]
-        |a, b| *b = a.join(o, *b),
-    )
-    .value(o)
+                sum
+            },
+            #[inline(always)]
+            |&a, b| *b = o.add(a, *b),
+        );
+        sums.add(o, sum);
+    }
+    sums.value(o)
 }
 
 /// The same of a row of contiguous classes, a tile after the other: a lane for each class.
 pub(crate) struct RowSpread<S: Simd> {
-    q: S::F,
-    sums: [LaneSums<S::F>; 4],
+    q: f32,
+    sum: LaneSums<S::F>,
 }
 
 impl<S: Simd> RowSpread<S> {
     /// For the forms that have such a sum.
     #[inline(always)]
     pub(crate) fn of<F: Form>(s: S, q: f32) -> Option<Self> {
-        if F::CROSS { Some(Self { q: s.splat(q), sums: [LaneSums::new(s); 4] }) } else { None }
+        if F::CROSS { Some(Self { q, sum: LaneSums::new(s) }) } else { None }
     }
 
     /// Adds a tile; the first one begins anew.
     #[inline(always)]
     pub(crate) fn take(&mut self, s: S, start: usize, tile: &[f32], reference: S::F) {
+        let mut sums = TermSums::<S, 1>::new(s);
         let (blocks, rest) = tile.as_chunks::<BLOCK>();
-        let mut sums = [s.splat(NOTHING); 4];
         for block in blocks {
-            add_groups(s, &mut sums, self.block(s, block, reference));
+            self.take_block(s, block, reference, &mut sums);
         }
-        add_groups(s, &mut sums, self.block(s, rest, reference));
-        for (all, sum) in self.sums.iter_mut().zip(sums).take(LANES / S::N) {
-            if start == 0 {
-                *all = LaneSums::of(s, sum);
-            } else {
-                all.add(s, sum);
-            }
+        self.take_block(s, rest, reference, &mut sums);
+        let [sum] = sums.joined::<S>(s);
+        let sum = s.splat(s.reduce_add(sum));
+        if start == 0 {
+            self.sum = LaneSums::of(s, sum);
+        } else {
+            self.sum.add(s, sum);
         }
     }
 
     #[inline(always)]
-    fn block(&self, s: S, block: &[f32], reference: S::F) -> [S::F; 4] {
-        let mut sums = [s.splat(NOTHING); 4];
+    fn term(&self, s: S, x: &[f32], reference: S::F) -> (S::F, S::F) {
+        (s.splat(self.q), s.sub(s.load_part(x, 0.0), reference))
+    }
+
+    #[inline(always)]
+    fn take_block(&self, s: S, block: &[f32], reference: S::F, sums: &mut TermSums<S, 1>) {
         let vectors = block.chunks_exact(S::N);
         let (rest, last) = (vectors.remainder(), vectors.len());
         for (k, part) in vectors.enumerate() {
-            let sum = &mut sums[group::<S>(k)];
-            *sum = s.neg_mul_add(self.q, s.sub(s.load_part(part, 0.0), reference), *sum);
+            sums.add::<S>(s, k, self.term(s, part, reference));
         }
         if !rest.is_empty() {
-            let sum = &mut sums[group::<S>(last)];
-            let added = s.neg_mul_add(self.q, s.sub(s.load_part(rest, 0.0), reference), *sum);
-            *sum = first_lanes(s, added, rest.len(), *sum);
+            sums.add_part(s, s, last, self.term(s, rest, reference), rest.len());
         }
-        sums
+        sums.end_block::<S>(s);
     }
 
     /// The sum of all tiles, in every lane.
     #[inline(always)]
     pub(crate) fn value(&self, s: S) -> S::F {
-        let LaneSums { sum, lost } = join_groups::<S, _>(
-            self.sums,
-            #[inline(always)]
-            |a, b| a.join(s, b),
-        );
-        LaneSums { sum: s.splat(s.reduce_add(sum)), lost: s.splat(s.reduce_add(lost)) }.value(s)
-    }
-}
-
-/// Adds the vectors that make up the sixteen lanes.
-#[inline(always)]
-fn add_groups<S: Simd>(s: S, sums: &mut [S::F; 4], added: [S::F; 4]) {
-    for (sum, added) in sums.iter_mut().zip(added).take(LANES / S::N) {
-        *sum = s.add(*sum, added);
+        self.sum.value(s)
     }
 }

@@ -30,9 +30,9 @@ use crate::simd::{LANES, Ops, PerLane};
 /// Classes in a tile: 4 KiB, a fraction of any first-level cache.
 pub(crate) const TILE: usize = 1024;
 
-/// Classes in a block, a part of a tile: of each lane's terms of the weighted sum eight are added as they are, and the blocks
-/// with compensation. So many equal terms could otherwise lose the last four bits of the sum, where what is added last has
-/// the same rounding each time.
+/// Classes in a block, a part of a tile: of each lane's terms of the weighted sum eight are added as they are, then eight blocks, and
+/// the tiles with compensation. Many equal terms could otherwise lose the last bits of the sum, where what is added last has the same
+/// rounding each time.
 pub(crate) const BLOCK: usize = 128;
 
 /// What is known of each of `N` rows; see the module's documentation.
@@ -201,54 +201,53 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     // How many are equal to the reference: all but those below it.
     let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
-    let mut from = 0;
-    loop {
-        let to = if T > 0 { len.min(from + BLOCK) } else { len };
-        let mut weighted = lane_sums::<O, _>([nothing; T]);
-        for at in from..to {
-            let class = start.wrapping_add(at);
-            let x = rows.load(class);
-            let d = o.sub(x, reference);
-            if O::INTEGER {
-                // Integers need no lanes.
-                ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
-                o.map_bits(
-                    d,
-                    #[inline(always)]
-                    |d| {
-                        if d != 0 {
-                            whole.add(d);
-                        }
-                        d
-                    },
-                );
-            } else {
-                let term = Term::new(o, d);
-                ties = o.int_add(ties, term.below);
-                rows.see(class, x);
-                rows.keep(class, term.whole);
-                // Tiles and blocks are whole groups of lanes.
-                let added = term.add_to(o, sum.get(at).unwrap_or(nothing));
-                sum.set(at, added);
-            }
-            if T > 0 {
-                let added = add_weighted(o, terms.term(o, class, d), weighted.get(at).unwrap_or([nothing; T]));
-                weighted.set(at, added);
-            }
+    let (mut weighted, mut blocks) = (lane_sums::<O, _>([nothing; T]), lane_sums::<O, _>([nothing; T]));
+    for at in 0..len {
+        let class = start.wrapping_add(at);
+        let x = rows.load(class);
+        let d = o.sub(x, reference);
+        if O::INTEGER {
+            // Integers need no lanes.
+            ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
+            o.map_bits(
+                d,
+                #[inline(always)]
+                |d| {
+                    if d != 0 {
+                        whole.add(d);
+                    }
+                    d
+                },
+            );
+        } else {
+            let term = Term::new(o, d);
+            ties = o.int_add(ties, term.below);
+            rows.see(class, x);
+            rows.keep(class, term.whole);
+            // Tiles and blocks are whole groups of lanes.
+            let added = term.add_to(o, sum.get(at).unwrap_or(nothing));
+            sum.set(at, added);
         }
         if T > 0 {
-            let joined = join_lanes(
-                weighted.as_mut_slice(),
-                [zero; T],
-                #[inline(always)]
-                |a, b| add_sums(o, a, b),
-            );
-            state.take_block(o, start.wrapping_add(from), joined);
+            if at > 0 && at.is_multiple_of(BLOCK) {
+                add_block(o, &mut blocks, &mut weighted);
+            }
+            let added = add_weighted(o, terms.term(o, class, d), weighted.get(at).unwrap_or([nothing; T]));
+            weighted.set(at, added);
         }
-        from = to;
-        if to >= len {
-            break;
+    }
+    if T > 0 {
+        if len > BLOCK {
+            add_block(o, &mut blocks, &mut weighted);
+            weighted = blocks;
         }
+        let joined = join_lanes(
+            weighted.as_mut_slice(),
+            [zero; T],
+            #[inline(always)]
+            |a, b| add_sums(o, a, b),
+        );
+        state.take_terms(o, start, joined);
     }
     let sum = if O::INTEGER {
         o.map_bits(
@@ -265,6 +264,17 @@ pub(crate) fn tile<O: Ops, const T: usize>(
         )
     };
     state.leave(o, sum, o.to_float(ties));
+}
+
+/// Adds each lane's terms of a block to those of the blocks before, and clears them.
+#[inline(always)]
+fn add_block<O: Ops, const T: usize>(o: O, blocks: &mut PerLane<[O::F; T]>, block: &mut PerLane<[O::F; T]>) {
+    let nothing = [o.splat(NOTHING); T];
+    for lane in 0..LANES {
+        let (sum, added) = (blocks.get(lane).unwrap_or(nothing), block.get(lane).unwrap_or(nothing));
+        blocks.set(lane, add_sums(o, sum, added));
+        block.set(lane, nothing);
+    }
 }
 
 /// The partition of rows of two classes. Of their exponentials one is 1, so that one exponential serves both.
@@ -289,7 +299,7 @@ pub(crate) fn pair<O: Ops, const T: usize>(
         nothing = o.int_and(nothing, o.shr::<31>(o.bits(d)));
         weighted = add_sums(o, weighted, add_weighted(o, terms.term(o, class, d), [o.splat(NOTHING); T]));
     }
-    state.take_block(o, 0, weighted);
+    state.take_terms(o, 0, weighted);
     // Two that are equal are the other's 1 and the reference, too. Of two times −∞ none is equal to the reference.
     state.leave(o, e, o.to_float(o.int_add(o.int(1), nothing)));
     state.finish(o)
@@ -403,14 +413,14 @@ impl<F: Copy> State<F> {
         finite(s, self.max)
     }
 
-    /// Adds the sums of terms of the block from class `start` on.
+    /// Adds the sums of terms of the tile from class `start` on.
     #[inline(always)]
-    pub(crate) fn take_block<S: Ops<F = F>, const T: usize>(&mut self, s: S, start: usize, block: [F; T]) {
-        for (sum, block) in self.weighted.iter_mut().zip(block) {
+    pub(crate) fn take_terms<S: Ops<F = F>, const T: usize>(&mut self, s: S, start: usize, tile: [F; T]) {
+        for (sum, tile) in self.weighted.iter_mut().zip(tile) {
             if start == 0 {
-                *sum = LaneSums::of(s, block);
+                *sum = LaneSums::of(s, tile);
             } else {
-                sum.add(s, block);
+                sum.add(s, tile);
             }
         }
     }

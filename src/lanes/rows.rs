@@ -3,9 +3,9 @@
 use core::{marker::PhantomData, ops::Range};
 
 use super::{
-    cross::{NoTerms, RowSpread, TARGET, Terms, add_sums, add_weighted},
+    cross::{NoTerms, RowSpread, TARGET, TermSums, Terms},
     gradient::TargetGradients,
-    grid::{LANE_NUMBERS, Run, first_lanes},
+    grid::{LANE_NUMBERS, Run},
     labels::IGNORED,
     layout::{Layout, Rows},
     map::{Coefficients, Memory, RowMap, write_lanes, write_rows},
@@ -297,67 +297,52 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
     let reference = state.enter::<S, T>(s, start, s.splat(max));
     let len = x.map_or(out.len(), <[f32]>::len);
     let four = Four(s);
-    let mut tally = Tally::new(s);
-    let block = if T > 0 { BLOCK } else { TILE };
-    for from in (0..len).step_by(block) {
-        let part = from..len.min(from + block);
-        let x = x.and_then(|x| x.get(part.clone()));
-        let out = out.get_mut(part.clone()).unwrap_or(&mut []);
-        let mut weighted = [[s.splat(0.0); T]; 4];
-        let mut done = 0;
-        while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
-            // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
-            for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
-                s.prefetch(line, TILE.min(len));
-            }
-            let d = four.sub(load_four(s, chunk), [reference; 4]);
-            // Before the exponentials, which need the registers.
-            let (q, distances) = terms.term(four, start.wrapping_add(from + done), d);
-            for k in 0..4 {
-                let weighted = &mut weighted[group::<S>(k)];
-                *weighted = add_weighted(s, (q[k], distances[k]), *weighted);
-            }
-            let exponentials = Term::new(four, d);
-            for k in 0..4 {
-                let sum = &mut tally.sums[group::<S>(k)];
-                *sum = s.mul_add(exponentials.p[k], exponentials.scale[k], *sum);
-                tally.below = s.int_add(tally.below, exponentials.below[k]);
-            }
-            if keep && let Some(out) = out.get_mut(done..done + 4 * S::N) {
-                store_four(s, exponentials.whole, out);
-            }
-            done += 4 * S::N;
+    let (mut tally, mut weighted) = (Tally::new(s), TermSums::<S, T>::new(s));
+    let mut done = 0;
+    while let Some(chunk) = x.unwrap_or(out).get(done..done + 4 * S::N) {
+        // Next comes the same place of the next tile, or of the next row: it is on its way while this one is computed.
+        for line in chunk.chunks(LANES).take(4 * S::N / LANES) {
+            s.prefetch(line, TILE.min(len));
         }
-        for k in 0.. {
-            let used = S::N.min(part.len() - done);
-            if used == 0 {
-                break;
-            }
-            let d = s.sub(s.load_part(x.unwrap_or(out).get(done..).unwrap_or(&[]), f32::NEG_INFINITY), reference);
-            let term = tally.take(s, s, k, d);
-            let weighted = &mut weighted[group::<S>(k)];
-            let added = add_weighted(s, terms.term(s, start.wrapping_add(from + done), d), *weighted);
-            for (sum, added) in weighted.iter_mut().zip(added) {
-                *sum = first_lanes(s, added, used, *sum);
-            }
-            if keep && let Some(out) = out.get_mut(done..done + used) {
-                s.store_part(term.whole, out);
-            }
-            done += used;
+        let d = four.sub(load_four(s, chunk), [reference; 4]);
+        // Before the exponentials, which need the registers.
+        let (q, distances) = terms.term(four, start.wrapping_add(done), d);
+        for k in 0..4 {
+            weighted.add::<S>(s, k, (q[k], distances[k]));
         }
-        if T > 0 {
-            let mut joined = join_groups::<S, _>(
-                weighted,
-                #[inline(always)]
-                |a, b| add_sums(s, a, b),
-            );
-            // Not `map`, which is left out of line.
-            for sum in &mut joined {
-                *sum = s.splat(s.reduce_add(*sum));
-            }
-            state.take_block(s, start.wrapping_add(from), joined);
+        let exponentials = Term::new(four, d);
+        for k in 0..4 {
+            let sum = &mut tally.sums[group::<S>(k)];
+            *sum = s.mul_add(exponentials.p[k], exponentials.scale[k], *sum);
+            tally.below = s.int_add(tally.below, exponentials.below[k]);
+        }
+        if keep && let Some(out) = out.get_mut(done..done + 4 * S::N) {
+            store_four(s, exponentials.whole, out);
+        }
+        done += 4 * S::N;
+        if T > 0 && done.is_multiple_of(BLOCK) {
+            weighted.end_block::<S>(s);
         }
     }
+    for k in 0.. {
+        let used = S::N.min(len - done);
+        if used == 0 {
+            break;
+        }
+        let d = s.sub(s.load_part(x.unwrap_or(out).get(done..).unwrap_or(&[]), f32::NEG_INFINITY), reference);
+        let term = tally.take(s, s, k, d);
+        weighted.add_part(s, s, k, terms.term(s, start.wrapping_add(done), d), used);
+        if keep && let Some(out) = out.get_mut(done..done + used) {
+            s.store_part(term.whole, out);
+        }
+        done += used;
+    }
+    let mut joined = weighted.joined::<S>(s);
+    // Not `map`, which is left out of line.
+    for sum in &mut joined {
+        *sum = s.splat(s.reduce_add(*sum));
+    }
+    state.take_terms(s, start, joined);
     let below = s.splat(s.reduce_add(s.to_float(tally.below)));
     state.leave(s, s.splat(s.reduce_add(tally.joined::<S>(s))), ties(s, len, below));
 }

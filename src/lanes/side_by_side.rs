@@ -2,9 +2,9 @@
 //! waiting for the joins of its lanes, which are done for all `N` rows at once.
 
 use super::{
-    cross::{NoTerms, Same, TARGET, Terms, add_sums, add_weighted},
+    cross::{NoTerms, Same, TARGET, TermSums, Terms},
     gradient::as_floats,
-    grid::{LANE_NUMBERS, Run, first_lanes},
+    grid::{LANE_NUMBERS, Run},
     layout::Rows,
     map::{Memory, RowMap},
     math,
@@ -62,7 +62,7 @@ pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
     if !F::CROSS {
         return Some(state.finish(s));
     }
-    state.take_block(s, 0, [sums.cross, sums.mass]);
+    state.take_terms(s, 0, [sums.cross, sums.mass]);
     Some(Partition { logit: rows.pick(s, x, run, i, labels), ..state.finish(s) })
 }
 
@@ -182,29 +182,29 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
         );
         if F::ONCE {
             let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
-            let (exponentials, spread) = if F::CROSS {
-                others_of_four(s, four, label, reference, &mut joined, keep, Same(rows.cross.floor))
+            let exponentials = if F::CROSS {
+                let same = Same(rows.cross.floor);
+                let (sum, [spread]) = others_of_four(s, four, label, reference, &mut joined, keep, same);
+                set_four(&mut cross, q, spread);
+                sum
             } else {
-                others_of_four(s, four, label, reference, &mut joined, keep, NoTerms)
+                others_of_four(s, four, label, reference, &mut joined, keep, NoTerms).0
             };
             set_four(&mut sums, q, exponentials);
-            if F::CROSS {
-                set_four(&mut cross, q, spread);
-            }
             continue;
         }
-        let (tally, weighted) = if F::CROSS {
+        let tally = if F::CROSS {
             let targets = places.targets.as_chunks().0.get(q).copied().unwrap_or_default();
-            tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets))
+            let (tally, [terms, coefficients]) =
+                tally_of_four(s, four, reference, keep, rows.cross.in_rows(s, targets));
+            set_four(&mut cross, q, terms);
+            set_four(&mut mass, q, coefficients);
+            tally
         } else {
-            tally_of_four(s, four, reference, keep, NoTerms)
+            tally_of_four(s, four, reference, keep, NoTerms).0
         };
         set_four(&mut sums, q, tally.joined::<S>(Four(s)));
         set_four(&mut below, q, Four(s).to_float(tally.below));
-        if F::CROSS {
-            set_four(&mut cross, q, weighted[0]);
-            set_four(&mut mass, q, weighted[1]);
-        }
     }
     Sums {
         exponentials: sum_each(s, &sums),
@@ -257,8 +257,8 @@ fn max_of_four<S: Simd>(s: S, rows: &[&[f32]; 4]) -> [S::F; 4] {
     max
 }
 
-/// The sums of four rows without the classes `label`, relative to a reference of each, and that of the terms, if there are any. `keep`
-/// gets the exponentials from a class on.
+/// The sums of four rows without the classes `label`, relative to a reference of each, and those of the terms. `keep` gets the
+/// exponentials from a class on.
 #[inline(always)]
 fn others_of_four<S: Simd, const T: usize>(
     s: S,
@@ -268,11 +268,10 @@ fn others_of_four<S: Simd, const T: usize>(
     joined: &mut S::I,
     mut keep: impl FnMut(usize, [S::F; 4]),
     mut terms: impl Terms<Four<S>, T>,
-) -> ([S::F; 4], [S::F; 4]) {
+) -> ([S::F; 4], [[S::F; 4]; T]) {
     let four = Four(s);
     let mut sums = [four.splat(0.0); 4];
-    let mut weighted = [[four.splat(0.0); T]; 4];
-    let mut block = weighted;
+    let mut weighted = TermSums::<Four<S>, T>::new(four);
     let mut class = s.load_part(&LANE_NUMBERS, 0.0);
     each_vector(
         s,
@@ -281,11 +280,7 @@ fn others_of_four<S: Simd, const T: usize>(
         #[inline(always)]
         |at, used, x| {
             let d = four.sub(x, reference);
-            if T > 0 && at > 0 && at.is_multiple_of(BLOCK) {
-                add_blocks(four, &mut weighted, block);
-                block = [[four.splat(0.0); T]; 4];
-            }
-            add_terms(s, four, &mut block[group::<S>(at / S::N)], terms.term(four, at, d), used);
+            add_terms(s, four, &mut weighted, at, terms.term(four, at, d), used);
             let (p, t) = math::exp_term(four, d);
             if label.is_some() {
                 for t in t {
@@ -309,52 +304,10 @@ fn others_of_four<S: Simd, const T: usize>(
         #[inline(always)]
         |a, b| four.add(a, b),
     );
-    add_blocks(four, &mut weighted, block);
-    (sum, join_terms::<S, T>(four, weighted)[0])
+    (sum, weighted.joined::<S>(four))
 }
 
-/// Adds the terms of a block.
-#[inline(always)]
-fn add_blocks<S: Simd, const T: usize>(four: Four<S>, sums: &mut [[[S::F; 4]; T]; 4], block: [[[S::F; 4]; T]; 4]) {
-    for (sums, block) in sums.iter_mut().zip(block).take(LANES / S::N) {
-        *sums = add_sums(four, *sums, block);
-    }
-}
-
-/// Adds the terms of a vector of each row, of which so many are used.
-#[inline(always)]
-fn add_terms<S: Simd, const T: usize>(
-    s: S,
-    four: Four<S>,
-    sums: &mut [[S::F; 4]; T],
-    term: ([S::F; 4], [S::F; 4]),
-    used: usize,
-) {
-    let added = add_weighted(four, term, *sums);
-    for (sum, added) in sums.iter_mut().zip(added) {
-        for (sum, added) in sum.iter_mut().zip(added) {
-            *sum = first_lanes(s, added, used, *sum);
-        }
-    }
-}
-
-/// The vectors of each row joined; 0 for sums that there are not.
-#[inline(always)]
-fn join_terms<S: Simd, const T: usize>(four: Four<S>, weighted: [[[S::F; 4]; T]; 4]) -> [[S::F; 4]; 2] {
-    let joined = join_groups::<S, _>(
-        weighted,
-        #[inline(always)]
-        |a, b| add_sums(four, a, b),
-    );
-    let mut sums = [four.splat(0.0); 2];
-    for (sum, joined) in sums.iter_mut().zip(joined) {
-        *sum = joined;
-    }
-    sums
-}
-
-/// The sums of four rows without their leaders, and those of the terms: all that there are of a block. `keep` gets the
-/// exponentials from a class on.
+/// The sums of four rows without their leaders, and those of the terms. `keep` gets the exponentials from a class on.
 #[inline(always)]
 fn tally_of_four<S: Simd, const T: usize>(
     s: S,
@@ -362,10 +315,9 @@ fn tally_of_four<S: Simd, const T: usize>(
     reference: [S::F; 4],
     mut keep: impl FnMut(usize, [S::F; 4]),
     mut terms: impl Terms<Four<S>, T>,
-) -> (Tally<Four<S>>, [[S::F; 4]; 2]) {
+) -> (Tally<Four<S>>, [[S::F; 4]; T]) {
     let four = Four(s);
-    let mut tally = Tally::new(four);
-    let mut weighted = [[four.splat(0.0); T]; 4];
+    let (mut tally, mut weighted) = (Tally::new(four), TermSums::<Four<S>, T>::new(four));
     each_vector(
         s,
         rows,
@@ -374,12 +326,27 @@ fn tally_of_four<S: Simd, const T: usize>(
         |at, used, x| {
             let d = four.sub(x, reference);
             // Before the exponentials, which need the registers.
-            add_terms(s, four, &mut weighted[group::<S>(at / S::N)], terms.term(four, at, d), used);
-            let term = tally.take(s, four, at / S::N, d);
-            keep(at, term.whole);
+            add_terms(s, four, &mut weighted, at, terms.term(four, at, d), used);
+            keep(at, tally.take(s, four, at / S::N, d).whole);
         },
     );
-    (tally, join_terms::<S, T>(four, weighted))
+    (tally, weighted.joined::<S>(four))
+}
+
+/// Adds the terms of the vectors from class `at` on, of which so many lanes are used.
+#[inline(always)]
+fn add_terms<S: Simd, const T: usize>(
+    s: S,
+    four: Four<S>,
+    sums: &mut TermSums<Four<S>, T>,
+    at: usize,
+    term: ([S::F; 4], [S::F; 4]),
+    used: usize,
+) {
+    if T > 0 && at > 0 && at.is_multiple_of(BLOCK) {
+        sums.end_block::<S>(four);
+    }
+    sums.add_part(s, four, at / S::N, term, used);
 }
 
 /// Hands out the vectors of four rows of the same length side by side, with the number of their first class and how many they

@@ -98,8 +98,8 @@ pub(crate) fn join_groups<S: Simd, T>([a, b, c, d]: [T; 4], mut join: impl FnMut
 /// A vector of compensated sums: each lane is a [`Compensated`].
 #[derive(Clone, Copy)]
 pub(crate) struct LaneSums<F> {
-    pub(crate) sum: F,
-    pub(crate) lost: F,
+    sum: F,
+    lost: F,
 }
 
 impl<F: Copy> LaneSums<F> {
@@ -132,12 +132,6 @@ impl<F: Copy> LaneSums<F> {
     #[inline(always)]
     pub(crate) fn select<O: Ops<F = F>>(self, o: O, mask: O::M, other: Self) -> Self {
         Self { sum: o.select(mask, self.sum, other.sum), lost: o.select(mask, self.lost, other.lost) }
-    }
-
-    /// The sums of both, where what the last addition loses does not matter.
-    #[inline(always)]
-    pub(crate) fn join<O: Ops<F = F>>(self, o: O, other: Self) -> Self {
-        Self { sum: o.add(self.sum, other.sum), lost: o.add(self.lost, other.lost) }
     }
 
     /// Lane by lane, the sums of both; the later one first, as in [`by_lanes`]: where a step overflows, the order shows.
