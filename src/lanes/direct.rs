@@ -152,7 +152,13 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
     if let Some(mut row) = Strided::new(x, row, stride, classes) {
         while row.len() > 0 {
             let x = row.take(TILE);
-            tile(o, &mut state, start, x.len(), &mut Part { x, start }, &mut NoTerms);
+            if O::INTEGER {
+                tile(o, &mut state, start, x.len(), &mut Part { x, start }, &mut NoTerms);
+            } else {
+                let reference = state.enter::<O, 0>(o, start, max_of(o, &x, x.len()));
+                let (sum, ties) = sum_below(&x, reference);
+                state.leave(o, sum, ties);
+            }
             start += x.len();
         }
     }
@@ -281,6 +287,40 @@ fn sum_of(x: &Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
         |a, b| o.add(a, b),
     );
     (sum, o.from_bits(joined))
+}
+
+/// The sum of the exponentials of all that are below the reference, and how many are not: as in [`tile`]. In groups of lanes, so
+/// that these need no counter of their own.
+#[inline(never)]
+fn sum_below(x: &Strided<'_>, reference: f32) -> (f32, f32) {
+    let o = SCALAR;
+    let (mut sums, mut ties, mut nan) = ([NOTHING; LANES], 0, 0.0);
+    let mut rest = *x;
+    while rest.len() > 0 {
+        let classes = rest.take(LANES);
+        for k in 0..classes.len() {
+            let d = o.sub(classes.get(k), reference);
+            // Bits tell two rare cases apart, with fewer instructions than a comparison of floats and a mask take for all.
+            if d.to_bits() == 0 {
+                ties += 1;
+            } else if d.to_bits() > math::TERM_MIN.to_bits() {
+                if d.is_nan() {
+                    nan = d;
+                }
+            } else {
+                let (p, t) = math::near_term(o, d);
+                let sum = &mut sums[k % LANES];
+                *sum = o.mul_add(p, math::scale(o, t), *sum);
+            }
+        }
+    }
+    let sum = join_lanes(
+        &mut sums,
+        nan,
+        #[inline(always)]
+        |a, b| o.add(a, b),
+    );
+    (sum, o.to_float(ties))
 }
 
 /// The same by integers, which need no lanes, and have a range that includes all that fits.

@@ -122,7 +122,16 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
 /// |d| <= 40, 1.9e-7 and 3.9e-7 for d >= -87. d = 0 gives 1 and 2^60, so that it is exact; -∞ and all below -129.3 give 0, NaN a NaN in `p`.
 #[inline(always)]
 pub(crate) fn exp_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
-    let (t, _, r) = reduce(s, s.max(s.splat(-129.62), d), 127.0 + 60.0, false);
+    near_term(s, s.max(s.splat(TERM_MIN), d))
+}
+
+/// The least `d` of [`near_term`], and what [`exp_term`] takes for all below: of both the exponential is 0.
+pub(crate) const TERM_MIN: f32 = -129.62;
+
+/// [`exp_term`] for `d` from [`TERM_MIN`] on, or NaN.
+#[inline(always)]
+pub(crate) fn near_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
+    let (t, _, r) = reduce(s, d, 127.0 + 60.0, false);
     let p = polynomial!(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
     (p, t)
 }
