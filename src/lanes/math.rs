@@ -97,7 +97,7 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
     if S::INTEGER {
         return s.map_bits(x, integer::exp);
     }
-    let x = s.min(s.splat(89.0), s.max(s.splat(EXP_MIN), x));
+    let x = s.clamp(x, EXP_MIN, 89.0);
     let (t, n, u) = exp_parts(s, x, 254.0);
     if S::SCALES {
         return s.scale(s.add(s.splat(1.0), u), n);
@@ -301,7 +301,7 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
         return s.map_bits(x, integer::sigmoid);
     }
     let unit = s.splat(power_of_two(-UNIT));
-    let y = s.min(s.splat(-EXP_MIN), s.max(s.splat(-20.0), s.neg(x)));
+    let y = s.clamp(s.neg(x), -20.0, -EXP_MIN);
     let (t, _, u) = exp_parts(s, y, 127.0 - 24.0);
     let scale = scale(s, t);
     let sum = s.add(scale, unit);

@@ -72,6 +72,11 @@ pub(crate) trait Ops: Copy {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a < b ? a : b`: the second operand where either is NaN, or where both are zero.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a` between two bounds, or NaN.
+    #[inline(always)]
+    fn clamp(self, a: Self::F, low: f32, high: f32) -> Self::F {
+        self.min(self.splat(high), self.max(self.splat(low), a))
+    }
     fn abs(self, a: Self::F) -> Self::F;
     fn neg(self, a: Self::F) -> Self::F;
     /// `a < b`; false where either is NaN.

@@ -117,6 +117,13 @@ fn two_sum(a: u32, b: u32) -> (u32, u32) {
     (sign | rounded, sign ^ up << 31 | lost)
 }
 
+/// [`Ops::clamp`] of what may be outside. A call, or else the compiler would do this for all, without a branch.
+#[cold]
+#[inline(never)]
+fn clamp_far(a: f32, low: f32, high: f32) -> f32 {
+    SCALAR.min(high, SCALAR.max(low, a))
+}
+
 impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     const FUSED: bool = false;
     const INTEGER: bool = INTEGER;
@@ -159,6 +166,11 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     #[inline(always)]
     fn min(self, a: f32, b: f32) -> f32 {
         if less::<INTEGER>(a, b) { a } else { b }
+    }
+    #[inline(always)]
+    fn clamp(self, a: f32, low: f32, high: f32) -> f32 {
+        // Most are inside, which one comparison of integers tells.
+        if a.abs().to_bits() <= low.abs().to_bits().min(high.to_bits()) { a } else { clamp_far(a, low, high) }
     }
     #[inline(always)]
     fn abs(self, a: f32) -> f32 {
