@@ -3,9 +3,9 @@
 
 use super::{
     grid::{first_lanes, gather},
-    partition::{BLOCK, Form, NOTHING, TILE},
+    partition::{BLOCK, Form, NOTHING, TILE, join_lanes},
     rows::group,
-    sum::{LaneSums, join_groups, tree},
+    sum::{LaneSums, join_groups},
 };
 use crate::simd::{Group, LANES, Ops, Simd};
 
@@ -279,8 +279,8 @@ impl<O: Ops, const T: usize> TermSums<O, T> {
     }
 }
 
-/// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. A virtual
-/// lane after the other, in blocks, and the tiles with compensation.
+/// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. In
+/// virtual lanes and blocks, and the tiles with compensation.
 #[inline(always)]
 pub(crate) fn spread<O: Ops>(
     o: O,
@@ -289,27 +289,24 @@ pub(crate) fn spread<O: Ops>(
     reference: O::F,
     mut load: impl FnMut(usize) -> O::F,
 ) -> O::F {
-    let (q, zero, nothing) = (o.splat(q), o.splat(0.0), o.splat(NOTHING));
+    let (q, nothing) = (o.splat(q), [o.splat(NOTHING); LANES]);
     let mut sums = LaneSums::new(o);
     for tile in (0..classes).step_by(TILE) {
         let end = classes.min(tile + TILE);
-        let sum = tree(
-            LANES.min(end - tile),
-            zero,
+        let mut lanes = nothing;
+        for start in (tile..end).step_by(BLOCK) {
+            let mut block = nothing;
+            for class in start..end.min(start + BLOCK) {
+                let sum = &mut block[class % LANES];
+                *sum = o.neg_mul_add(q, o.sub(load(class), reference), *sum);
+            }
+            lanes = if start == tile { block } else { add_sums(o, lanes, block) };
+        }
+        let sum = join_lanes(
+            &mut lanes,
+            o.splat(0.0),
             #[inline(always)]
-            |lane| {
-                let mut sum = nothing;
-                for block in (tile + lane..end).step_by(BLOCK) {
-                    let mut part = nothing;
-                    for class in (block..end).step_by(LANES).take(BLOCK / LANES) {
-                        part = o.neg_mul_add(q, o.sub(load(class), reference), part);
-                    }
-                    sum = o.add(sum, part);
-                }
-                sum
-            },
-            #[inline(always)]
-            |&a, b| *b = o.add(a, *b),
+            |a, b| o.add(a, b),
         );
         sums.add(o, sum);
     }

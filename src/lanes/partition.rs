@@ -201,7 +201,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     // How many are equal to the reference: all but those below it.
     let mut ties = o.int(small_int(len));
     let mut whole = integer::ExpSum::new();
-    let (mut weighted, mut blocks) = (lane_sums::<O, _>([nothing; T]), lane_sums::<O, _>([nothing; T]));
+    let (mut weighted, mut blocks) = (lane_sums::<O, _>([nothing; T]), PerLane::empty());
     for at in 0..len {
         let class = start.wrapping_add(at);
         let x = rows.load(class);

@@ -1,6 +1,10 @@
 //! One lane, in plain Rust: the backend of targets without SIMD, and the reference for all others.
 
-use super::{Kernel, Ops, Simd, backend::SOFT, knuth};
+use super::{
+    Kernel, Ops, Simd,
+    backend::{SIMD, SOFT},
+    knuth,
+};
 
 /// One lane at a time. Its arithmetic is the portable one: `core` has no fused multiplication and addition. With `INTEGER`
 /// exponentials are computed by integers.
@@ -169,6 +173,10 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     }
     #[inline(always)]
     fn clamp(self, a: f32, low: f32, high: f32) -> f32 {
+        if SIMD {
+            // Without branches, the compiler may take several numbers at a time.
+            return self.min(high, self.max(low, a));
+        }
         // Most are inside, which one comparison of integers tells.
         if a.abs().to_bits() <= low.abs().to_bits().min(high.to_bits()) { a } else { clamp_far(a, low, high) }
     }
