@@ -257,6 +257,7 @@ impl Run {
             ("no_ignore_index", loss.no_ignore_index()),
             ("weight", loss.weight(&case.weight)),
             ("smoothing", loss.label_smoothing(0.1)),
+            ("smoothing of most", loss.label_smoothing(0.9)),
             ("weight, smoothing", loss.weight(&case.weight).label_smoothing(0.1)),
         ] {
             record_loss!(self, format!("cross_entropy, {options}"), loss, &case.logits, logits, labels, [rows]);
