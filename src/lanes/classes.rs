@@ -174,7 +174,7 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
     fn run<S: Simd>(&mut self, s: S) -> Self::Output {
         if !SMOOTHING {
             run_way(s, self.rows.way::<S, P::Plain, ByTarget>(), self)
-        } else if self.rows.cross.same().is_some() {
+        } else if self.rows.cross.is_same() {
             run_way_shared(s, self.rows.way::<S, P::Cross, Smoothed>(), &mut Unweighted(self))
         } else {
             run_way_shared(s, self.rows.way::<S, P::Cross, Weighted>(), self)

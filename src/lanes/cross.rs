@@ -34,13 +34,13 @@ impl Cross<'_> {
     /// No weighted sum.
     pub(crate) const NONE: Self = Self { weight: None, target: None, keep: 1.0, floor: 0.0 };
 
-    /// `q_c` where it is the same for all classes, as it is for a label that is smoothed without weights, and not 0.
+    /// Whether `q_c` is the `floor` for all classes, as it is for a label that is smoothed without weights, and not 0.
     #[inline(always)]
-    pub(crate) fn same(&self) -> Option<f32> {
-        if self.weight.is_none() && self.target.is_none() && self.floor != 0.0 { Some(self.floor) } else { None }
+    pub(crate) fn is_same(&self) -> bool {
+        self.weight.is_none() && self.target.is_none() && self.floor != 0.0
     }
 
-    /// `Σ q_c` of so many classes where all are [`Self::same`].
+    /// `Σ q_c` of so many classes where all are the [same](Self::is_same).
     #[expect(clippy::cast_precision_loss, reason = "rounded, as a sum would be")]
     #[inline(always)]
     pub(crate) fn mass_of_same(&self, classes: usize) -> f32 {
@@ -125,7 +125,7 @@ impl<O: Ops> Terms<O, 0> for NoTerms {
     }
 }
 
-/// All coefficients are the same: see [`Cross::same`].
+/// All coefficients are the same: see [`Cross::is_same`].
 pub(crate) struct Same(pub(crate) f32);
 
 impl<O: Ops> Terms<O, 1> for Same {
@@ -279,6 +279,23 @@ impl<O: Ops, const T: usize> TermSums<O, T> {
     }
 }
 
+impl<S: Simd> TermSums<S, 1> {
+    /// Adds a block of a row, with the same `q` for all.
+    #[inline(always)]
+    fn add_block(&mut self, s: S, q: f32, block: &[f32], reference: S::F) {
+        let vectors = block.chunks_exact(S::N);
+        let (rest, last) = (vectors.remainder(), vectors.len());
+        for (k, part) in vectors.enumerate() {
+            self.add::<S>(s, k, (s.splat(q), s.sub(s.load_part(part, 0.0), reference)));
+        }
+        if !rest.is_empty() {
+            let distance = s.sub(s.load_part(rest, 0.0), reference);
+            self.add_part(s, s, last, (s.splat(q), distance), rest.len());
+        }
+        self.end_block::<S>(s);
+    }
+}
+
 /// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. In
 /// virtual lanes and blocks, and the tiles with compensation.
 #[inline(always)]
@@ -315,26 +332,29 @@ pub(crate) fn spread<O: Ops>(
 
 /// The same of a row of contiguous classes, a tile after the other: a lane for each class.
 pub(crate) struct RowSpread<S: Simd> {
-    q: f32,
+    /// None for the forms that have no such sum.
+    q: Option<f32>,
     sum: LaneSums<S::F>,
 }
 
 impl<S: Simd> RowSpread<S> {
-    /// For the forms that have such a sum.
     #[inline(always)]
-    pub(crate) fn of<F: Form>(s: S, q: f32) -> Option<Self> {
-        if F::CROSS { Some(Self { q, sum: LaneSums::new(s) }) } else { None }
+    pub(crate) fn new<F: Form>(s: S, q: f32) -> Self {
+        Self { q: if F::CROSS { Some(q) } else { None }, sum: LaneSums::new(s) }
     }
 
     /// Adds a tile; the first one begins anew.
     #[inline(always)]
     pub(crate) fn take(&mut self, s: S, start: usize, tile: &[f32], reference: S::F) {
+        let Some(q) = self.q else {
+            return;
+        };
         let mut sums = TermSums::<S, 1>::new(s);
         let (blocks, rest) = tile.as_chunks::<BLOCK>();
         for block in blocks {
-            self.take_block(s, block, reference, &mut sums);
+            sums.add_block(s, q, block, reference);
         }
-        self.take_block(s, rest, reference, &mut sums);
+        sums.add_block(s, q, rest, reference);
         let [sum] = sums.joined::<S>(s);
         let sum = s.splat(s.reduce_add(sum));
         if start == 0 {
@@ -342,24 +362,6 @@ impl<S: Simd> RowSpread<S> {
         } else {
             self.sum.add(s, sum);
         }
-    }
-
-    #[inline(always)]
-    fn term(&self, s: S, x: &[f32], reference: S::F) -> (S::F, S::F) {
-        (s.splat(self.q), s.sub(s.load_part(x, 0.0), reference))
-    }
-
-    #[inline(always)]
-    fn take_block(&self, s: S, block: &[f32], reference: S::F, sums: &mut TermSums<S, 1>) {
-        let vectors = block.chunks_exact(S::N);
-        let (rest, last) = (vectors.remainder(), vectors.len());
-        for (k, part) in vectors.enumerate() {
-            sums.add::<S>(s, k, self.term(s, part, reference));
-        }
-        if !rest.is_empty() {
-            sums.add_part(s, s, last, self.term(s, rest, reference), rest.len());
-        }
-        sums.end_block::<S>(s);
     }
 
     /// The sum of all tiles, in every lane.

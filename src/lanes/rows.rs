@@ -442,7 +442,7 @@ struct RowOthers<'x, 'k, S: Simd> {
     x: &'x [f32],
     kept: Option<&'k mut [f32]>,
     target: usize,
-    spread: Option<RowSpread<S>>,
+    spread: RowSpread<S>,
     start: usize,
     len: usize,
 }
@@ -450,7 +450,7 @@ struct RowOthers<'x, 'k, S: Simd> {
 impl<'x, 'k, S: Simd> RowOthers<'x, 'k, S> {
     #[inline(always)]
     fn new<F: Form>(s: S, x: &'x [f32], kept: Option<&'k mut [f32]>, target: usize, q: f32) -> Self {
-        Self { x, kept, target, spread: RowSpread::of::<F>(s, q), start: 0, len: 0 }
+        Self { x, kept, target, spread: RowSpread::new::<F>(s, q), start: 0, len: 0 }
     }
 }
 
@@ -468,18 +468,13 @@ impl<S: Simd> Others<S> for RowOthers<'_, '_, S> {
     #[inline(always)]
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let x = self.x.get(self.start..self.start.wrapping_add(self.len)).unwrap_or(&[]);
-        if let Some(spread) = &mut self.spread {
-            spread.take(s, self.start, x, reference);
-        }
+        self.spread.take(s, self.start, x, reference);
         sum_without(s, x, self.kept.as_deref_mut(), self.target.wrapping_sub(self.start), reference)
     }
 
     #[inline(always)]
     fn spread(&mut self, s: S, _: S::F) -> S::F {
-        match &self.spread {
-            Some(spread) => spread.value(s),
-            None => s.splat(0.0),
-        }
+        self.spread.value(s)
     }
 }
 

@@ -52,7 +52,7 @@ impl Layout for Strided {
                 #[inline(always)]
                 |[offset, _], target| {
                     let logit = rows.cross.reference::<F, _>(s.splat(rows.logit(x, offset, target)));
-                    let spread = RowSpread::of::<F>(s, rows.cross.floor);
+                    let spread = RowSpread::new::<F>(s, rows.cross.floor);
                     let mut row = Gathered { x, offset, stride: rows.stride, buffer, target, spread, start: 0, len: 0 };
                     others::read::<S, F>(s, rows.classes, logit, &mut row)
                 },
@@ -99,7 +99,7 @@ struct Gathered<'x, 'b, S: Simd> {
     stride: isize,
     buffer: &'b mut Scratch<{ TILE / LANES }>,
     target: usize,
-    spread: Option<RowSpread<S>>,
+    spread: RowSpread<S>,
     start: usize,
     len: usize,
 }
@@ -127,17 +127,12 @@ impl<S: Simd> Others<S> for Gathered<'_, '_, S> {
     fn sum(&mut self, s: S, reference: S::F) -> Sum<S> {
         let target = self.target.wrapping_sub(self.start);
         let tile = self.buffer.first(self.len);
-        if let Some(spread) = &mut self.spread {
-            spread.take(s, self.start, tile, reference);
-        }
+        self.spread.take(s, self.start, tile, reference);
         sum_without(s, tile, None, target, reference)
     }
 
     #[inline(always)]
     fn spread(&mut self, s: S, _: S::F) -> S::F {
-        match &self.spread {
-            Some(spread) => spread.value(s),
-            None => s.splat(0.0),
-        }
+        self.spread.value(s)
     }
 }
