@@ -8,7 +8,7 @@ use super::{
     labels::ClassTargets,
     layout::{Layout, RowKernel, Rows, run_way, run_way_shared},
     map::RowMap,
-    partition::{ByTarget, Form, Partition, Smoothed, Weighted},
+    partition::{ByTarget, Form, Partition, Smoothed, WeightedLabels},
     pass::Pass,
     sum::{Items, total},
 };
@@ -100,7 +100,7 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         };
         let ClassKernel { rows, targets, pass, .. } = &mut *self.kernel;
         let (weight, kept) = if S::SINGLE || ignored || targets.weight.is_some() {
-            targets.weights(s, labels)
+            targets.weights(s, labels, ignored)
         } else {
             (s.splat(1.0), s.eq(zero, zero))
         };
@@ -123,7 +123,7 @@ impl<'m, S: Simd, P: Pass<'m>, L, I: ClassLoss, const K: usize> Items<S> for Cla
         let mut kept = [s.eq(zero, zero); 4];
         if ignored || targets.weight.is_some() {
             for k in 0..4 {
-                (weight[k], kept[k]) = targets.weights(s, labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]));
+                (weight[k], kept[k]) = targets.weights(s, labels.get(k * S::N..(k + 1) * S::N).unwrap_or(&[]), ignored);
             }
         }
         let mut loss = self.loss.four(s, rows, pass, &mut self.run, i, labels, weight);
@@ -177,7 +177,7 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
         } else if self.rows.cross.is_same() {
             run_way_shared(s, self.rows.way::<S, P::Cross, Smoothed>(), &mut Unweighted(self))
         } else {
-            run_way_shared(s, self.rows.way::<S, P::Cross, Weighted>(), self)
+            run_way_shared(s, self.rows.way::<S, P::Cross, WeightedLabels>(), self)
         }
     }
 }
@@ -190,7 +190,7 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> RowKernel
     #[inline(always)]
     fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) -> Self::Output {
         if SMOOTHING {
-            self.total(s, OfPartition::<_, P::Cross, Weighted>::new(layout))
+            self.total(s, OfPartition::<_, P::Cross, WeightedLabels>::new(layout))
         } else {
             self.total(s, OfPartition::<_, P::Plain, ByTarget>::new(layout))
         }

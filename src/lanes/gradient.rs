@@ -13,7 +13,7 @@
 
 use super::{
     grid::Run,
-    labels::IGNORED,
+    labels::{IGNORED, of_each, to_float},
     layout::Rows,
     map::{Coefficients, Memory, RowMap},
     math,
@@ -232,22 +232,19 @@ const NO_CLASS: f32 = 16_777_216.0;
 
 /// Labels of few classes as floats, which are exact, counted from `start` on. One that is ignored is far above them, and so is one
 /// that comes before.
-#[expect(clippy::cast_precision_loss, reason = "few classes")]
 #[inline(always)]
 pub(crate) fn as_floats<S: Simd, G: Group<S>>(s: S, g: G, labels: &[usize], start: usize) -> G::F {
-    let nothing = s.to_lanes(s.splat(-1.0));
     g.gather(
         #[inline(always)]
         |k| {
-            let mut lanes = nothing;
             let labels = labels.get(k * S::N..).unwrap_or(&[]);
-            let convert = |(lane, &label): (&mut f32, &usize)| *lane = label.wrapping_sub(start) as f32;
-            match labels.get(..S::N) {
-                // All at once. Of a number that it does not know, the compiler makes a condition for each lane.
-                Some(labels) => lanes.as_mut().iter_mut().zip(labels).for_each(convert),
-                None => lanes.as_mut().iter_mut().zip(labels).for_each(convert),
-            }
-            s.from_lanes(lanes)
+            of_each(
+                s,
+                labels,
+                -1.0,
+                #[inline(always)]
+                |label| to_float(label.wrapping_sub(start)),
+            )
         },
     )
 }

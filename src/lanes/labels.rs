@@ -1,11 +1,14 @@
 //! The target classes of rows: labels of any integer type, and their weights.
 
-use super::{cross::TARGET, grid::Run, layout::Rows};
+use super::{cross::TARGET, grid::Run, layout::Rows, partition::small_count};
 use crate::{
     Error,
     simd::{Kernel, LANES, SCALAR, SIMD, Simd},
     total::Compensated,
 };
+
+/// Of so many classes, the weights of whole blocks of lanes are chosen by comparisons.
+const FEW: usize = 4;
 
 /// A label that stands for no class.
 pub(crate) const IGNORED: usize = usize::MAX;
@@ -19,6 +22,13 @@ pub trait Labels: Sync {
     fn read(&self, offset: usize, step: isize, out: &mut [usize]) -> Option<bool>;
     /// The label itself.
     fn value(&self, offset: usize) -> i128;
+}
+
+/// The labels that are in memory, and the one of these that is ignored, which may be a class, and is of their type.
+#[derive(Clone, Copy)]
+pub struct Indices<'a> {
+    pub integers: Integers<'a>,
+    pub ignored: Option<i64>,
 }
 
 /// Integers of one of the types that labels have.
@@ -36,22 +46,21 @@ pub enum Integers<'a> {
     Isize(&'a [isize]),
 }
 
-/// Copies labels; whether all of them are classes. Without a branch or a comparison for each, in a function that all kernels of a
-/// backend share.
+/// Copies labels, as [`Labels::read`] reads them. Without a branch for each, in a function that all kernels of a backend share.
 struct Copied<'a> {
-    labels: Integers<'a>,
+    labels: Indices<'a>,
     offset: usize,
     classes: usize,
     out: &'a mut [usize],
 }
 
 impl Kernel for Copied<'_> {
-    type Output = bool;
+    type Output = Option<bool>;
 
-    #[allow(clippy::cast_possible_wrap, reason = "no class is so large")]
+    #[allow(clippy::cast_possible_wrap, reason = "no class is so large, and no two labels become the same")]
     #[inline(always)]
-    fn run<S: Simd>(&mut self, _: S) -> bool {
-        match self.labels {
+    fn run<S: Simd>(&mut self, _: S) -> Option<bool> {
+        match self.labels.integers {
             Integers::U8(labels) => self.copy(labels, i64::from),
             Integers::U16(labels) => self.copy(labels, i64::from),
             Integers::U32(labels) => self.copy(labels, i64::from),
@@ -70,21 +79,19 @@ impl Copied<'_> {
     #[expect(clippy::cast_sign_loss, reason = "of no class")]
     #[allow(clippy::cast_possible_truncation, reason = "of no class")]
     #[inline(always)]
-    fn copy<T: Copy>(&mut self, labels: &[T], widen: impl Fn(T) -> i64) -> bool {
-        let labels = labels.get(self.offset..).and_then(|labels| labels.get(..self.out.len()));
-        let (Some(labels), Ok(classes)) = (labels, i64::try_from(self.classes)) else {
-            return false;
-        };
+    fn copy<T: Copy>(&mut self, labels: &[T], widen: impl Fn(T) -> i64) -> Option<bool> {
+        let labels = labels.get(self.offset..)?.get(..self.out.len())?;
         // A class and its distance from the last one have no sign.
-        let last = classes - 1;
-        let mut signs = last;
+        let last = i64::try_from(self.classes).ok()? - 1;
+        let (mut signs, mut any) = (0, false);
         for (out, &label) in self.out.iter_mut().zip(labels) {
             let label = widen(label);
-            signs |= label | last.wrapping_sub(label);
-            // Without a sign, since of plain copies the compiler makes a call of `memcpy`, and a second loop.
-            *out = (label & i64::MAX) as usize;
+            let ignored = self.labels.ignored == Some(label);
+            any |= ignored;
+            signs |= if ignored { 0 } else { label | last.wrapping_sub(label) };
+            *out = if ignored { IGNORED } else { label as usize };
         }
-        signs >= 0
+        (signs >= 0).then_some(any)
     }
 }
 
@@ -92,8 +99,8 @@ impl Copied<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct ClassTargets<'a> {
     pub(crate) labels: &'a dyn Labels,
-    /// All of them, where there are vectors and no class is ignored.
-    pub(crate) all: Option<&'a Integers<'a>>,
+    /// All of them, where there are vectors.
+    pub(crate) all: Option<&'a Indices<'a>>,
     /// A weight for each class.
     pub(crate) weight: Option<&'a [f32]>,
 }
@@ -120,16 +127,16 @@ impl ClassTargets<'_> {
             let count = grid.seek(run, first).min(rest.len());
             let part = rest.get_mut(..count).unwrap_or(&mut []);
             let (offset, step) = (grid.offset(run, TARGET, first), grid.step(TARGET));
-            let all_classes = self.all.is_some_and(
-                #[inline(always)]
-                |&labels| {
-                    step == 1
-                        && s.vectorize_apart(&mut Copied { labels, offset, classes: rows.classes, out: &mut *part })
-                },
-            );
-            if !all_classes {
-                ignored |= self.labels.read(offset, step, part)?;
-            }
+            let copied = match self.all {
+                Some(&labels) if step == 1 => {
+                    s.vectorize_apart(&mut Copied { labels, offset, classes: rows.classes, out: &mut *part })
+                }
+                _ => None,
+            };
+            ignored |= match copied {
+                Some(ignored) => ignored,
+                None => self.labels.read(offset, step, part)?,
+            };
             done = done.wrapping_add(count);
         }
         Some(ignored)
@@ -182,17 +189,65 @@ impl ClassTargets<'_> {
         Error::TargetOutOfRange { index, target: self.labels.value(offset), classes: rows.classes }
     }
 
-    /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0.
+    /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0. Not `ignored` if none is.
     #[inline(always)]
-    pub(crate) fn weights<S: Simd>(&self, s: S, labels: &[usize]) -> (S::F, S::M) {
-        let zero = s.splat(0.0);
-        let (mut weights, mut kept) = (s.to_lanes(zero), s.to_lanes(zero));
-        for ((weight, kept), &class) in weights.as_mut().iter_mut().zip(kept.as_mut()).zip(labels) {
-            if class != IGNORED {
-                *weight = self.weight.map_or(1.0, |w| w.get(class).copied().unwrap_or(0.0));
-                *kept = 1.0;
-            }
-        }
-        (s.from_lanes(weights), s.lt(zero, s.from_lanes(kept)))
+    pub(crate) fn weights<S: Simd>(&self, s: S, labels: &[usize], ignored: bool) -> (S::F, S::M) {
+        let kept = if ignored || labels.len() < S::N {
+            of_each(
+                s,
+                labels,
+                0.0,
+                #[inline(always)]
+                |class| if class == IGNORED { 0.0 } else { 1.0 },
+            )
+        } else {
+            s.splat(1.0)
+        };
+        let weights = match self.weight {
+            Some(weight) => weights_of(s, weight, labels),
+            None => kept,
+        };
+        (weights, s.lt(s.splat(0.0), kept))
     }
+}
+
+/// The weights of these classes, 0 for what is none.
+#[inline(always)]
+fn weights_of<S: Simd>(s: S, weight: &[f32], labels: &[usize]) -> S::F {
+    if S::N < LANES || weight.len() > FEW {
+        return of_each(
+            s,
+            labels,
+            0.0,
+            #[inline(always)]
+            |class| weight.get(class).copied().unwrap_or(0.0),
+        );
+    }
+    // In registers: what goes to memory one by one and comes back as a vector has to wait.
+    let label = of_each(s, labels, -1.0, to_float);
+    let mut weights = s.splat(0.0);
+    for (class, &weight) in weight.iter().enumerate() {
+        weights = s.select(s.eq(label, s.splat(small_count(class))), s.splat(weight), weights);
+    }
+    weights
+}
+
+/// A number for each label, and for the lanes behind the last one.
+#[inline(always)]
+pub(crate) fn of_each<S: Simd>(s: S, labels: &[usize], none: f32, number: impl Fn(usize) -> f32) -> S::F {
+    let mut lanes = s.to_lanes(s.splat(none));
+    let set = |(lane, &label): (&mut f32, &usize)| *lane = number(label);
+    match labels.get(..S::N) {
+        // All at once. Of a number that it does not know, the compiler makes a condition for each lane.
+        Some(labels) => lanes.as_mut().iter_mut().zip(labels).for_each(set),
+        None => lanes.as_mut().iter_mut().zip(labels).for_each(set),
+    }
+    s.from_lanes(lanes)
+}
+
+/// A label of few classes, exactly; one that is [`IGNORED`] is far above them.
+#[expect(clippy::cast_precision_loss, reason = "few classes")]
+#[inline(always)]
+pub(crate) fn to_float(label: usize) -> f32 {
+    label as f32
 }

@@ -267,7 +267,9 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Source<G> for Packed<'_, '_,
     fn see(&mut self, class: usize, x: G::F) {
         self.prefetch(class);
         let g = self.g;
-        self.logit = g.select(g.eq(g.splat(small_count(class)), self.label), x, self.logit);
+        if F::LABELS {
+            self.logit = g.select(g.eq(g.splat(small_count(class)), self.label), x, self.logit);
+        }
     }
 
     #[inline(always)]

@@ -88,6 +88,8 @@ pub(crate) trait Form {
     const TARGET: bool;
     /// Whether there is a weighted sum: `cross` and `mass` of [`Partition`].
     const CROSS: bool;
+    /// Whether the rows have labels, and the logits of these are wanted.
+    const LABELS: bool = Self::TARGET;
 }
 
 /// The sum of all but the target's exponential.
@@ -126,13 +128,23 @@ impl Form for ByLeader {
     const CROSS: bool = false;
 }
 
-/// The same and the weighted sum, each class with a coefficient of its own.
+/// The same and the weighted sum, each class with a coefficient of its own: of class probabilities.
 pub(crate) struct Weighted;
 
 impl Form for Weighted {
     const ONCE: bool = false;
     const TARGET: bool = false;
     const CROSS: bool = true;
+}
+
+/// The same of labels that are smoothed with weights.
+pub(crate) struct WeightedLabels;
+
+impl Form for WeightedLabels {
+    const ONCE: bool = false;
+    const TARGET: bool = false;
+    const CROSS: bool = true;
+    const LABELS: bool = true;
 }
 
 /// The logits of a group of rows.

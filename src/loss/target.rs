@@ -1,7 +1,7 @@
 //! Class indices and class probabilities.
 
 use crate::{
-    lanes::labels::{IGNORED, Integers, Labels},
+    lanes::labels::{IGNORED, Indices, Integers, Labels},
     simd::SIMD,
 };
 
@@ -16,8 +16,8 @@ pub trait ClassIndex: Target {}
 /// The memory of a target, with its element type resolved.
 #[derive(Clone, Copy)]
 pub enum Targets<'a> {
-    /// And all of them at once, where there are vectors and no class is ignored.
-    Classes(&'a dyn Labels, Option<&'a Integers<'a>>),
+    /// And all of them at once, where there are vectors.
+    Classes(&'a dyn Labels, Option<&'a Indices<'a>>),
     Probabilities(&'a [f32]),
 }
 
@@ -48,17 +48,6 @@ struct Typed<'a, T> {
     ignored: Option<T>,
 }
 
-impl<T: Copy> Typed<'_, T>
-where
-    usize: TryFrom<T>,
-{
-    /// Whether the ignored index is that of a class.
-    fn is_ignored_valid(&self) -> bool {
-        let class = self.ignored.and_then(|index| usize::try_from(index).ok());
-        class.is_some_and(|class| class < self.classes)
-    }
-}
-
 macro_rules! class_index {
     ($($int:ident $variant:ident)*) => {$(
         impl Target for $int {}
@@ -68,10 +57,10 @@ macro_rules! class_index {
         impl sealed::Target for $int {
             #[inline(always)]
             fn with<R>(data: &[Self], classes: usize, ignored: Option<i64>, f: impl FnOnce(Targets<'_>) -> R) -> R {
-                let ignored = ignored.and_then(|index| Self::try_from(index).ok());
-                let labels = Typed { data, classes, ignored };
-                let all = if SIMD && !labels.is_ignored_valid() { Some(&Integers::$variant(data)) } else { None };
-                f(Targets::Classes(&labels, all))
+                let of_type = ignored.and_then(|index| Self::try_from(index).ok());
+                let labels = Typed { data, classes, ignored: of_type };
+                let all = Indices { integers: Integers::$variant(data), ignored: ignored.filter(|_| of_type.is_some()) };
+                f(Targets::Classes(&labels, if SIMD { Some(&all) } else { None }))
             }
         }
 
