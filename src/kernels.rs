@@ -9,7 +9,7 @@ use crate::{
     Backend, Error, View, ViewMut,
     error::Argument,
     lanes::{
-        cross::Cross,
+        cross::{Cross, Smoothing},
         elements::{self, Map},
         grid::Axes,
         layout::Rows,
@@ -285,7 +285,7 @@ impl Kernels {
         let mut axes = Axes::<0, 1>::NONE;
         axes.set_first(&rank_zero);
         let ([classes], [stride]) = (x.shape(), x.strides());
-        let rows = |grid| Rows { grid, classes, stride, cross: &Cross::NONE };
+        let rows = |grid| Rows { grid, classes, stride, cross: &Cross::NONE, smoothing: Smoothing::NONE };
         let sum = axes
             .merge(0)
             .map_or(f32::NAN, |grid| self.backend.run(softmax::LogSumExp { rows: rows(grid), x: x.data() }));
@@ -463,7 +463,7 @@ impl Kernels {
         axes.set_first_without(axis, from);
         axes.set_without(axis, softmax::OUT, layout);
         let grid = axes.merge(D - 1).ok_or(Error::TooLarge)?;
-        let rows = Rows { grid, classes, stride, cross: &Cross::NONE };
+        let rows = Rows { grid, classes, stride, cross: &Cross::NONE, smoothing: Smoothing::NONE };
         let input = input.map(|x| x.data());
         let memory = Memory { input, data: out.into_data(), array: softmax::OUT, stride: out_stride };
         self.backend.run(softmax::Softmax { rows, memory, log });

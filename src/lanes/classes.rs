@@ -8,7 +8,7 @@ use super::{
     labels::ClassTargets,
     layout::{Layout, RowKernel, Rows, run_way, run_way_shared},
     map::RowMap,
-    partition::{ByTarget, Form, Partition, Smoothed, WeightedLabels},
+    partition::{ByTarget, Form, Partition, Smoothed, SmoothedByWeight},
     pass::Pass,
     sum::{Items, total},
 };
@@ -173,11 +173,13 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> Kernel for ClassKer
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> Self::Output {
         if !SMOOTHING {
-            run_way(s, self.rows.way::<S, P::Plain, ByTarget>(), self)
-        } else if self.rows.cross.is_same() {
+            return run_way(s, self.rows.way::<S, P::Plain, ByTarget>(), self);
+        }
+        self.rows.smoothing = self.rows.cross.smoothing(s, self.rows.classes);
+        if self.rows.cross.weight.is_none() {
             run_way_shared(s, self.rows.way::<S, P::Cross, Smoothed>(), &mut Unweighted(self))
         } else {
-            run_way_shared(s, self.rows.way::<S, P::Cross, WeightedLabels>(), self)
+            run_way_shared(s, self.rows.way::<S, P::Cross, SmoothedByWeight>(), self)
         }
     }
 }
@@ -190,7 +192,7 @@ impl<'m, P: Pass<'m>, const K: usize, const SMOOTHING: bool> RowKernel
     #[inline(always)]
     fn run<S: Simd, L: Layout>(&mut self, s: S, layout: &mut L) -> Self::Output {
         if SMOOTHING {
-            self.total(s, OfPartition::<_, P::Cross, WeightedLabels>::new(layout))
+            self.total(s, OfPartition::<_, P::Cross, SmoothedByWeight>::new(layout))
         } else {
             self.total(s, OfPartition::<_, P::Plain, ByTarget>::new(layout))
         }

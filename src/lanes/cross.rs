@@ -1,9 +1,9 @@
-//! The weighted sum of a row, which is taken along with the exponentials: of class weights, smoothed labels and class
-//! probabilities. Where all weights are the same, as in a smoothed label, it is a [`spread`] of one number.
+//! The weighted sum of a row, which is taken along with the exponentials: of class probabilities, and of smoothed labels, where
+//! it is a [`spread`].
 
 use super::{
     grid::{first_lanes, gather},
-    partition::{BLOCK, Form, NOTHING, TILE, join_lanes},
+    partition::{BLOCK, Form, NOTHING, TILE, always, join_lanes},
     rows::group,
     sum::{LaneSums, join_groups},
 };
@@ -34,27 +34,16 @@ impl Cross<'_> {
     /// No weighted sum.
     pub(crate) const NONE: Self = Self { weight: None, target: None, keep: 1.0, floor: 0.0 };
 
-    /// Whether `q_c` is the `floor` for all classes, as it is for a label that is smoothed without weights, and not 0.
-    #[inline(always)]
-    pub(crate) fn is_same(&self) -> bool {
-        self.weight.is_none() && self.target.is_none() && self.floor != 0.0
-    }
-
-    /// `Σ q_c` of so many classes where all are the [same](Self::is_same).
+    /// What is known of smoothed labels of so many classes.
     #[expect(clippy::cast_precision_loss, reason = "rounded, as a sum would be")]
     #[inline(always)]
-    pub(crate) fn mass_of_same(&self, classes: usize) -> f32 {
-        self.floor * classes as f32
-    }
-
-    /// What exponentials are relative to at first: the target's logit, or else nothing.
-    ///
-    /// With `r = x_t` and `d_c = x_c - r`, a label that is smoothed by `e` has the loss `(lse - r) - (e / C) Σ d_c`. No `d_c` exceeds
-    /// `lse - r`, and so the second term takes away `e` of the first at most: up to e = 1/2 the sizes of all terms add up to 3 times the loss
-    /// at most. For more the maximum is the reference, relative to which no distance is positive.
-    #[inline(always)]
-    pub(crate) fn reference<F: Form, T>(&self, target: T) -> Option<T> {
-        if F::TARGET && (!F::CROSS || self.keep >= 0.5) { Some(target) } else { None }
+    pub(crate) fn smoothing<S: Simd>(&self, s: S, classes: usize) -> Smoothing {
+        let (sum, least) = match self.weight {
+            Some(weight) => sum_and_least(s, weight),
+            None => (classes as f32, 1.0),
+        };
+        let mass = self.floor * sum;
+        Smoothing { mass, by_target: self.keep * least >= mass }
     }
 
     /// [`Self::coefficient`] of one class in several rows.
@@ -95,9 +84,67 @@ impl Cross<'_> {
     }
 }
 
+/// What is known of smoothed labels before any is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Smoothing {
+    /// `Σ q_c`.
+    pub(crate) mass: f32,
+    /// Whether exponentials may be relative to the target's logit.
+    ///
+    /// With `r = x_t`, `L = lse - r` and `d_c = x_c - r`, a label that is smoothed by `e` has the loss
+    /// `((1 - e) w_t + Σ q_c) L - Σ q_c d_c` with `q_c = (e / C) w_c`. No `d_c` exceeds `L`, and so the loss is `(1 - e) w_t L` at least. Where
+    /// `Σ q_c` is no more than `(1 - e) w_t`, which without weights is up to e = 1/2, the sizes of all terms add up to 3 times the loss
+    /// at most. For more the maximum is the reference, relative to which no distance is positive.
+    pub(crate) by_target: bool,
+}
+
+impl Smoothing {
+    /// Of labels that are not smoothed.
+    pub(crate) const NONE: Self = Self { mass: 0.0, by_target: true };
+}
+
+/// The sum of the class weights, in virtual lanes, and the least of them. A NaN is in the sum.
+#[inline(always)]
+fn sum_and_least<S: Simd>(s: S, weight: &[f32]) -> (f32, f32) {
+    let mut least = s.splat(f32::INFINITY);
+    let sum = if S::SINGLE {
+        let of_one = Cross { weight: Some(weight), floor: 1.0, ..Cross::NONE };
+        spread(
+            s,
+            weight.len(),
+            &of_one,
+            s.splat(0.0),
+            #[inline(always)]
+            |class| {
+                least = s.min(s.load_part(weight.get(class..).unwrap_or(&[]), f32::INFINITY), least);
+                s.splat(-1.0)
+            },
+        )
+    } else {
+        let mut sum = LaneSums::new(s);
+        for tile in weight.chunks(TILE) {
+            let mut sums = TermSums::<S, 1>::new(s);
+            for block in tile.chunks(BLOCK) {
+                sums.add_block(
+                    s,
+                    block,
+                    #[inline(always)]
+                    |_, weight| {
+                        least = s.min(weight, least);
+                        (weight, s.splat(-1.0))
+                    },
+                );
+            }
+            sum.add(s, sums.in_every_lane(s));
+        }
+        sum.value(s)
+    };
+    (s.reduce_max(sum), -s.reduce_max(s.neg(least)))
+}
+
 /// What is summed along with the exponentials, in `T` sums: with none of them nothing; with one `Σ q_c (r - x_c)`, for the reference
 /// `r`; with two `Σ q_c`, too.
-pub(crate) trait Terms<O: Ops, const T: usize> {
+pub(crate) trait Terms<O: Ops> {
     /// `q` and `d` of one class, or of the classes from `class` on, whose logits are at the distance `d` from the reference: see
     /// [`Cross::coefficient`].
     fn term(&mut self, o: O, class: usize, d: O::F) -> (O::F, O::F);
@@ -118,17 +165,17 @@ pub(crate) fn add_weighted<O: Ops, const T: usize>(o: O, (q, d): (O::F, O::F), m
 /// No weighted sum.
 pub(crate) struct NoTerms;
 
-impl<O: Ops> Terms<O, 0> for NoTerms {
+impl<O: Ops> Terms<O> for NoTerms {
     #[inline(always)]
     fn term(&mut self, o: O, _: usize, d: O::F) -> (O::F, O::F) {
         (o.splat(0.0), d)
     }
 }
 
-/// All coefficients are the same: see [`Cross::is_same`].
+/// All coefficients are the same, as those of a label that is smoothed without weights.
 pub(crate) struct Same(pub(crate) f32);
 
-impl<O: Ops> Terms<O, 1> for Same {
+impl<O: Ops> Terms<O> for Same {
     #[inline(always)]
     fn term(&mut self, o: O, _: usize, d: O::F) -> (O::F, O::F) {
         (o.splat(self.0), d)
@@ -139,7 +186,7 @@ impl<O: Ops> Terms<O, 1> for Same {
 #[derive(Clone, Copy)]
 pub(crate) struct Each<F>(pub(crate) F);
 
-impl<O: Ops, F: FnMut(usize, O::F) -> (O::F, O::F)> Terms<O, 2> for Each<F> {
+impl<O: Ops, F: FnMut(usize, O::F) -> (O::F, O::F)> Terms<O> for Each<F> {
     #[inline(always)]
     fn term(&mut self, _: O, class: usize, d: O::F) -> (O::F, O::F) {
         (self.0)(class, d)
@@ -158,10 +205,24 @@ pub(crate) struct Vectors<'a, S> {
 }
 
 impl<S: Simd> Vectors<'_, S> {
-    /// A number for each class, from the arrays that start at `rows`; 0 behind the end.
+    /// A weight for each class; 0 behind the end.
     #[inline(always)]
-    fn load<G: Group<S>>(&self, g: G, data: &[f32], rows: [usize; 4], class: usize) -> G::F {
+    fn weights<G: Group<S>>(&self, g: G, weight: &[f32], class: usize) -> G::F {
         let Self { s, step, .. } = *self;
+        let first = s.load_part(weight.get(class..).unwrap_or(&[]), 0.0);
+        g.gather(
+            #[inline(always)]
+            |k| match k * step {
+                0 => first,
+                step => s.load_part(weight.get(class.wrapping_add(step)..).unwrap_or(&[]), 0.0),
+            },
+        )
+    }
+
+    /// A target for each class; 0 behind the end.
+    #[inline(always)]
+    fn targets<G: Group<S>>(&self, g: G, data: &[f32], class: usize) -> G::F {
+        let Self { s, rows, step, .. } = *self;
         let start = |k: usize| rows[k % 4].wrapping_add(class).wrapping_add(k * step);
         let all = data.get(start(0)..start(0).wrapping_add(G::VECTORS * S::N));
         if step == S::N
@@ -186,16 +247,16 @@ impl<S: Simd> Vectors<'_, S> {
     }
 }
 
-impl<S: Simd, G: Group<S>> Terms<G, 2> for Vectors<'_, S> {
+impl<S: Simd, G: Group<S>> Terms<G> for Vectors<'_, S> {
     #[inline(always)]
     fn term(&mut self, g: G, class: usize, d: G::F) -> (G::F, G::F) {
         let Self { s, cross, rows, step } = *self;
         let weight = match cross.weight {
-            Some(weight) => Some(self.load(g, weight, [0; 4], class)),
+            Some(weight) => Some(self.weights(g, weight, class)),
             None => None,
         };
         let target = match cross.target {
-            Some(Probabilities { data, stride: 1 }) => Some(self.load(g, data, rows, class)),
+            Some(Probabilities { data, stride: 1 }) => Some(self.targets(g, data, class)),
             Some(Probabilities { data, stride }) => Some(g.gather(
                 #[inline(always)]
                 |k| {
@@ -280,33 +341,40 @@ impl<O: Ops, const T: usize> TermSums<O, T> {
 }
 
 impl<S: Simd> TermSums<S, 1> {
-    /// Adds a block of a row, with the same `q` for all.
+    /// Adds the terms of a block of a row, from each of its vectors and where it starts. Behind the end is ∞, of which nothing is
+    /// added.
     #[inline(always)]
-    fn add_block(&mut self, s: S, q: f32, block: &[f32], reference: S::F) {
+    fn add_block(&mut self, s: S, block: &[f32], mut term: impl FnMut(usize, S::F) -> (S::F, S::F)) {
         let vectors = block.chunks_exact(S::N);
         let (rest, last) = (vectors.remainder(), vectors.len());
         for (k, part) in vectors.enumerate() {
-            self.add::<S>(s, k, (s.splat(q), s.sub(s.load_part(part, 0.0), reference)));
+            self.add::<S>(s, k, term(k * S::N, s.load_part(part, 0.0)));
         }
         if !rest.is_empty() {
-            let distance = s.sub(s.load_part(rest, 0.0), reference);
-            self.add_part(s, s, last, (s.splat(q), distance), rest.len());
+            self.add_part(s, s, last, term(last * S::N, s.load_part(rest, f32::INFINITY)), rest.len());
         }
         self.end_block::<S>(s);
     }
+
+    /// All lanes joined.
+    #[inline(always)]
+    fn in_every_lane(self, s: S) -> S::F {
+        let [sum] = self.joined::<S>(s);
+        s.splat(s.reduce_add(sum))
+    }
 }
 
-/// `Σ q (r - x_c)` of rows that take a lane each: of so many classes, relative to the reference `r`, with the same `q` for all. In
-/// virtual lanes and blocks, and the tiles with compensation.
+/// `Σ q_c (r - x_c)` of smoothed labels, whose rows take a lane each: of so many classes, relative to the reference `r`. In virtual
+/// lanes and blocks, and the tiles with compensation.
 #[inline(always)]
 pub(crate) fn spread<O: Ops>(
     o: O,
     classes: usize,
-    q: f32,
+    cross: &Cross<'_>,
     reference: O::F,
     mut load: impl FnMut(usize) -> O::F,
 ) -> O::F {
-    let (q, nothing) = (o.splat(q), [o.splat(NOTHING); LANES]);
+    let nothing = [o.splat(NOTHING); LANES];
     let mut sums = LaneSums::new(o);
     for tile in (0..classes).step_by(TILE) {
         let end = classes.min(tile + TILE);
@@ -314,8 +382,9 @@ pub(crate) fn spread<O: Ops>(
         for start in (tile..end).step_by(BLOCK) {
             let mut block = nothing;
             for class in start..end.min(start + BLOCK) {
+                let (q, d) = cross.of_class(o, class, None, o.sub(load(class), reference));
                 let sum = &mut block[class % LANES];
-                *sum = o.neg_mul_add(q, o.sub(load(class), reference), *sum);
+                *sum = o.neg_mul_add(q, d, *sum);
             }
             lanes = if start == tile { block } else { add_sums(o, lanes, block) };
         }
@@ -331,32 +400,62 @@ pub(crate) fn spread<O: Ops>(
 }
 
 /// The same of a row of contiguous classes, a tile after the other: a lane for each class.
-pub(crate) struct RowSpread<S: Simd> {
+pub(crate) struct RowSpread<'a, S: Simd> {
     /// None for the forms that have no such sum.
-    q: Option<f32>,
+    cross: Option<&'a Cross<'a>>,
+    /// Whether there are class weights.
+    weights: bool,
     sum: LaneSums<S::F>,
 }
 
-impl<S: Simd> RowSpread<S> {
+impl<'a, S: Simd> RowSpread<'a, S> {
     #[inline(always)]
-    pub(crate) fn new<F: Form>(s: S, q: f32) -> Self {
-        Self { q: if F::CROSS { Some(q) } else { None }, sum: LaneSums::new(s) }
+    pub(crate) fn new<F: Form>(s: S, cross: &'a Cross<'a>) -> Self {
+        let cross = if F::CROSS { Some(cross) } else { None };
+        Self { cross, weights: F::WEIGHTS, sum: LaneSums::new(s) }
     }
 
     /// Adds a tile; the first one begins anew.
     #[inline(always)]
     pub(crate) fn take(&mut self, s: S, start: usize, tile: &[f32], reference: S::F) {
-        let Some(q) = self.q else {
+        let Some(cross) = self.cross else {
             return;
         };
         let mut sums = TermSums::<S, 1>::new(s);
+        let mut add = always(
+            #[inline(always)]
+            |block: &[f32], weight: Option<&[f32]>| {
+                sums.add_block(
+                    s,
+                    block,
+                    #[inline(always)]
+                    |at, x| {
+                        let q = match weight {
+                            Some(weight) => {
+                                s.mul(s.load_part(weight.get(at..).unwrap_or(&[]), 0.0), s.splat(cross.floor))
+                            }
+                            None => s.splat(cross.floor),
+                        };
+                        (q, s.sub(x, reference))
+                    },
+                );
+            },
+        );
         let (blocks, rest) = tile.as_chunks::<BLOCK>();
-        for block in blocks {
-            sums.add_block(s, q, block, reference);
+        if let (true, Some(weight)) = (self.weights, cross.weight) {
+            let weight = weight.get(start..start.wrapping_add(tile.len())).unwrap_or(&[]);
+            let (weights, rest_weights) = weight.as_chunks::<BLOCK>();
+            for (block, weight) in blocks.iter().zip(weights) {
+                add(block, Some(weight));
+            }
+            add(rest, Some(rest_weights));
+        } else {
+            for block in blocks {
+                add(block, None);
+            }
+            add(rest, None);
         }
-        sums.add_block(s, q, rest, reference);
-        let [sum] = sums.joined::<S>(s);
-        let sum = s.splat(s.reduce_add(sum));
+        let sum = sums.in_every_lane(s);
         if start == 0 {
             self.sum = LaneSums::of(s, sum);
         } else {

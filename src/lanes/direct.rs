@@ -1,7 +1,7 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
 use super::{
-    cross::{Each, NoTerms, Probabilities, TARGET, spread},
+    cross::{Cross, Each, NoTerms, Probabilities, TARGET, spread},
     gradient::{TargetGradients, as_floats},
     grid::Run,
     integer::ExpSum,
@@ -38,20 +38,19 @@ impl Layout for Direct {
         }
         let row = rows.grid.offset(run, 0, i);
         if S::SINGLE {
-            let class = labels.first().copied().unwrap_or(IGNORED);
-            let logit = rows.logit(x, row, class);
             // Integers gain nothing by one pass less where there is no target, and have bits of their own.
             if F::ONCE && (F::TARGET || !S::INTEGER) {
                 let (classes, stride) = (rows.classes, rows.stride);
+                let class = labels.first().copied().unwrap_or(IGNORED);
+                let logit = rows.logit(x, row, class);
                 // A smoothed label has the same others.
-                let first = rows.cross.reference::<F, _>(logit);
+                let first = rows.reference::<F, _>(logit);
                 let (reference, sum) = match (F::TARGET, S::INTEGER) {
                     (true, true) => row_others::<_, ByTarget>(INTEGERS, x, row, stride, classes, class, first),
                     (true, false) => row_others::<_, ByTarget>(SCALAR, x, row, stride, classes, class, first),
                     (false, _) => row_others::<_, Whole>(SCALAR, x, row, stride, classes, class, first),
                 };
-                let spread =
-                    if F::CROSS { row_spread(x, row, stride, classes, rows.cross.floor, reference) } else { 0.0 };
+                let spread = if F::CROSS { row_spread(x, row, stride, classes, rows.cross, reference) } else { 0.0 };
                 return others::finish::<S, F, K>(
                     s,
                     rows,
@@ -67,16 +66,15 @@ impl Layout for Direct {
                 } else {
                     row_partition(SCALAR, x, row, stride, classes)
                 };
-                let (max, others, logit) = (s.splat(max), s.splat(others), s.splat(logit));
-                return Partition { max, others, logit, ..Partition::none(s) };
+                return Partition { max: s.splat(max), others: s.splat(others), ..Partition::none(s) };
             }
         }
-        let logit = rows.pick(s, x, run, i, labels);
         let mut source = InMemory { s, rows, x, run: *run, i, count, row };
         if F::ONCE {
+            let logit = rows.pick(s, x, run, i, labels);
             let mut source = Without { s, rows: source, labels, start: 0, target: s.splat(0.0) };
-            let first = rows.cross.reference::<F, _>(logit);
-            let mut lanes = ByLanes::new(&mut source, rows.classes, rows.cross.floor);
+            let first = rows.reference::<F, _>(logit);
+            let mut lanes = ByLanes::new(&mut source, rows.classes, rows.cross);
             let read = others::read::<S, F>(s, rows.classes, first, &mut lanes);
             return others::finish::<S, F, K>(
                 s,
@@ -91,12 +89,12 @@ impl Layout for Direct {
         for start in (0..rows.classes).step_by(TILE) {
             let len = TILE.min(rows.classes - start);
             if F::CROSS {
-                tile(s, &mut state, start, len, &mut source, &mut terms);
+                tile::<S, 2>(s, &mut state, start, len, &mut source, &mut terms);
             } else {
-                tile(s, &mut state, start, len, &mut source, &mut NoTerms);
+                tile::<S, 0>(s, &mut state, start, len, &mut source, &mut NoTerms);
             }
         }
-        Partition { logit, ..state.finish(s) }
+        state.finish(s)
     }
 
     #[inline(always)]
@@ -153,7 +151,7 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
         while row.len() > 0 {
             let x = row.take(TILE);
             if O::INTEGER {
-                tile(o, &mut state, start, x.len(), &mut Part { x, start }, &mut NoTerms);
+                tile::<O, 0>(o, &mut state, start, x.len(), &mut Part { x, start }, &mut NoTerms);
             } else {
                 let reference = state.enter::<O, 0>(o, start, max_of(o, &x, x.len()));
                 let (sum, ties) = sum_below(&x, reference);
@@ -200,14 +198,14 @@ fn any_row_others<O: Ops<F = f32>, F: Form>(o: O, classes: usize, first: Option<
 
 /// [`spread`] of a row that starts at `row`.
 #[inline(never)]
-fn row_spread(x: &[f32], row: usize, stride: isize, classes: usize, q: f32, reference: f32) -> f32 {
+fn row_spread(x: &[f32], row: usize, stride: isize, classes: usize, cross: &Cross<'_>, reference: f32) -> f32 {
     let Some(row) = Strided::new(x, row, stride, classes) else {
         return 0.0;
     };
     spread(
         SCALAR,
         classes,
-        q,
+        cross,
         reference,
         #[inline(always)]
         |class| row.get(class),

@@ -127,8 +127,7 @@ pub(crate) fn of_target<O: Ops, F: Form>(
     upstream: O::F,
 ) -> O::F {
     let all = o.add(o.splat(1.0), partition.others);
-    let e =
-        if F::TARGET { partition.target } else { math::exponential(o, o.sub(partition.logit, partition.reference(o))) };
+    let e = partition.target;
     let not_max = o.sub(o.splat(1.0), o.mul(e, o.splat(math::TERM_UNIT)));
     let others = o.div(o.add(not_max, partition.others), all);
     let own = o.neg(o.mul(own, others));

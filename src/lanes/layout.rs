@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::{
     columns::Columns,
-    cross::Cross,
+    cross::{Cross, Smoothing},
     direct::Direct,
     gradient::TargetGradients,
     grid::{Grid, Run},
@@ -29,6 +29,7 @@ pub(crate) struct Rows<'a, const K: usize> {
     /// The distance of neighbouring classes.
     pub(crate) stride: isize,
     pub(crate) cross: &'a Cross<'a>,
+    pub(crate) smoothing: Smoothing,
 }
 
 impl<const K: usize> Rows<'_, K> {
@@ -60,6 +61,12 @@ impl<const K: usize> Rows<'_, K> {
             *lane = logit(l, class);
         }
         s.from_lanes(logits)
+    }
+
+    /// What exponentials are relative to at first: the target's logit, or else nothing.
+    #[inline(always)]
+    pub(crate) fn reference<F: Form, T>(&self, target: T) -> Option<T> {
+        if F::TARGET && (!F::CROSS || self.smoothing.by_target) { Some(target) } else { None }
     }
 
     /// The fastest way through the rows, for a form and a map.

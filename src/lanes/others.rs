@@ -11,7 +11,7 @@
 //! Without a target, the first reference is the largest of the first [`HEAD`] classes.
 
 use super::{
-    cross::spread,
+    cross::{Cross, spread},
     layout::Rows,
     math,
     partition::{Form, NOTHING, Partition, Source, TILE, finite, join_lanes, lane_sums},
@@ -36,7 +36,7 @@ pub(crate) trait Others<O: Ops> {
     fn max(&mut self, o: O, len: usize) -> O::F;
     /// The sum of the tile's exponentials without the target's.
     fn sum(&mut self, o: O, reference: O::F) -> Sum<O>;
-    /// `Σ q (r - x_c)` of all tiles, with the target and relative to the reference `r` of the last sums: for [`Form::CROSS`].
+    /// `Σ q_c (r - x_c)` of all tiles, with the target and relative to the reference `r` of the last sums: for [`Form::CROSS`].
     #[inline(always)]
     fn spread(&mut self, o: O, _reference: O::F) -> O::F {
         o.splat(0.0)
@@ -90,7 +90,7 @@ fn is_finite<O: Ops>(o: O, x: O::F) -> O::M {
     o.lt(o.abs(x), o.splat(f32::INFINITY))
 }
 
-/// Reads all tiles of rows whose first reference is this, if they have one: see [`Cross::reference`](super::cross::Cross::reference).
+/// Reads all tiles of rows whose first reference is this, if they have one: see [`Rows::reference`].
 #[inline(always)]
 pub(crate) fn read<O: Ops, F: Form>(
     o: O,
@@ -216,7 +216,7 @@ fn weighted<O: Ops, F: Form, const K: usize>(o: O, rows: &Rows<'_, K>, read: &Re
     if !F::CROSS {
         return Partition::none(o);
     }
-    Partition { cross: read.spread, mass: o.splat(rows.cross.mass_of_same(rows.classes)), ..Partition::none(o) }
+    Partition { cross: read.spread, mass: o.splat(rows.smoothing.mass), ..Partition::none(o) }
 }
 
 /// The scale of a term, 0 for targets, whose exponential is finite.
@@ -232,17 +232,17 @@ pub(crate) fn scale_but<O: Ops>(o: O, target: Option<O::M>, scale: O::F) -> O::F
 /// A lane for each row.
 pub(crate) struct ByLanes<'r, R> {
     rows: &'r mut R,
-    /// Classes of the rows, and the `q` of each for [`Others::spread`].
+    /// Classes of the rows, and what they have for [`Others::spread`].
     classes: usize,
-    q: f32,
+    cross: &'r Cross<'r>,
     start: usize,
     len: usize,
 }
 
 impl<'r, R> ByLanes<'r, R> {
     #[inline(always)]
-    pub(crate) fn new(rows: &'r mut R, classes: usize, q: f32) -> Self {
-        Self { rows, classes, q, start: 0, len: 0 }
+    pub(crate) fn new(rows: &'r mut R, classes: usize, cross: &'r Cross<'r>) -> Self {
+        Self { rows, classes, cross, start: 0, len: 0 }
     }
 }
 
@@ -287,7 +287,7 @@ impl<O: Ops, R: Source<O>> Others<O> for ByLanes<'_, R> {
         spread(
             o,
             self.classes,
-            self.q,
+            self.cross,
             reference,
             #[inline(always)]
             |class| self.rows.load(class),

@@ -188,7 +188,7 @@ impl<'p> Panel<'p> {
             if F::TARGET {
                 source.find(g);
             }
-            let first = rows.cross.reference::<F, _>(source.logit);
+            let first = rows.reference::<F, _>(source.logit);
             let read = others::read_short::<G, F>(g, rows.classes, first, &mut source);
             return others::finish::<G, F, K>(
                 g,
@@ -198,14 +198,13 @@ impl<'p> Panel<'p> {
                 || source.logit,
             );
         }
-        let partition = if !F::CROSS {
-            packed_partition(g, rows.classes, &mut source, NoTerms)
+        if !F::CROSS {
+            packed_partition::<G, 0>(g, rows.classes, &mut source, NoTerms)
         } else if rows.classes == 2 {
-            pair(g, &mut source, Each(coefficient))
+            pair::<G, 2>(g, &mut source, Each(coefficient))
         } else {
-            packed_partition(g, rows.classes, &mut source, Each(coefficient))
-        };
-        Partition { logit: source.logit, ..partition }
+            packed_partition::<G, 2>(g, rows.classes, &mut source, Each(coefficient))
+        }
     }
 }
 
@@ -215,10 +214,10 @@ fn packed_partition<O: Ops, const T: usize>(
     o: O,
     classes: usize,
     rows: &mut impl Source<O>,
-    mut terms: impl Terms<O, T>,
+    mut terms: impl Terms<O>,
 ) -> Partition<O::F> {
     let mut state = State::new(o);
-    tile(o, &mut state, 0, classes, rows, &mut terms);
+    tile::<O, T>(o, &mut state, 0, classes, rows, &mut terms);
     state.finish(o)
 }
 
@@ -264,11 +263,9 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Source<G> for Packed<'_, '_,
     }
 
     #[inline(always)]
-    fn see(&mut self, class: usize, x: G::F) {
-        self.prefetch(class);
-        let g = self.g;
-        if F::LABELS {
-            self.logit = g.select(g.eq(g.splat(small_count(class)), self.label), x, self.logit);
+    fn prefetch(&self, class: usize) {
+        if let Some(planes) = self.panel.planes {
+            planes.prefetch(self.s, self.g, class);
         }
     }
 
@@ -312,10 +309,17 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Others<G> for Packed<'_, '_,
 
     #[inline(always)]
     fn sum(&mut self, g: G, reference: G::F) -> Sum<G> {
-        if F::CROSS {
-            self.sum_with(g, reference, Same(self.origin.rows.cross.floor))
+        let cross = self.origin.rows.cross;
+        if F::WEIGHTS {
+            let weighted = always(
+                #[inline(always)]
+                |class, d| cross.of_class(g, class, None, d),
+            );
+            self.sum_with::<1>(g, reference, Each(weighted))
+        } else if F::CROSS {
+            self.sum_with::<1>(g, reference, Same(cross.floor))
         } else {
-            self.sum_with(g, reference, NoTerms)
+            self.sum_with::<0>(g, reference, NoTerms)
         }
     }
 
@@ -335,16 +339,9 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         }
     }
 
-    #[inline(always)]
-    fn prefetch(&self, class: usize) {
-        if let Some(planes) = self.panel.planes {
-            planes.prefetch(self.s, self.g, class);
-        }
-    }
-
     /// [`Others::sum`], and that of the terms: see [`spread`](super::cross::spread) of a single tile.
     #[inline(always)]
-    fn sum_with<const T: usize>(&mut self, g: G, reference: G::F, mut terms: impl Terms<G, T>) -> Sum<G> {
+    fn sum_with<const T: usize>(&mut self, g: G, reference: G::F, mut terms: impl Terms<G>) -> Sum<G> {
         let (zero, nothing) = ((g.splat(0.0), [g.splat(0.0); T]), (g.splat(NOTHING), [g.splat(NOTHING); T]));
         let classes = self.origin.rows.classes;
         let mut joined = g.int(0);
@@ -421,7 +418,7 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         &mut self,
         class: usize,
         reference: G::F,
-        terms: &mut impl Terms<G, T>,
+        terms: &mut impl Terms<G>,
         (sum, weighted): (G::F, [G::F; T]),
         joined: &mut G::I,
     ) -> (G::F, [G::F; T]) {
@@ -461,7 +458,7 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         let logits = [self.read(0), self.read(1)];
         let second = g.lt(g.splat(0.0), self.label);
         let [logit, other] = [g.select(second, logits[1], logits[0]), g.select(second, logits[0], logits[1])];
-        rows.cross.reference::<F, _>(logit)?;
+        rows.reference::<F, _>(logit)?;
         let d = g.sub(other, logit);
         let (p, t) = math::exp_term(g, d);
         let sum = g.mul(p, math::scale(g, t));
@@ -473,7 +470,13 @@ impl<S: Simd, G: Group<S>, F: Form, const K: usize> Packed<'_, '_, '_, S, G, F, 
         // The target's gradient is one of its own.
         self.keep(0, sum);
         self.keep(1, sum);
-        let spread = if F::CROSS { g.neg_mul_add(g.splat(rows.cross.floor), d, g.splat(0.0)) } else { g.splat(0.0) };
+        let spread = if F::CROSS {
+            let (first, _) = rows.cross.of_class(g, 0, None, d);
+            let q = if F::WEIGHTS { g.select(second, first, rows.cross.of_class(g, 1, None, d).0) } else { first };
+            g.neg_mul_add(q, d, g.splat(0.0))
+        } else {
+            g.splat(0.0)
+        };
         Some(others::of_target::<G, F, K>(g, rows, Read { reference: logit, sum, spread }))
     }
 }

@@ -88,8 +88,8 @@ pub(crate) trait Form {
     const TARGET: bool;
     /// Whether there is a weighted sum: `cross` and `mass` of [`Partition`].
     const CROSS: bool;
-    /// Whether the rows have labels, and the logits of these are wanted.
-    const LABELS: bool = Self::TARGET;
+    /// Whether that of a label has class weights.
+    const WEIGHTS: bool = false;
 }
 
 /// The sum of all but the target's exponential.
@@ -128,23 +128,23 @@ impl Form for ByLeader {
     const CROSS: bool = false;
 }
 
-/// The same and the weighted sum, each class with a coefficient of its own: of class probabilities.
+/// The same for labels that are smoothed with class weights.
+pub(crate) struct SmoothedByWeight;
+
+impl Form for SmoothedByWeight {
+    const ONCE: bool = true;
+    const TARGET: bool = true;
+    const CROSS: bool = true;
+    const WEIGHTS: bool = true;
+}
+
+/// The sum of all but the leader's, and the weighted sum of class probabilities.
 pub(crate) struct Weighted;
 
 impl Form for Weighted {
     const ONCE: bool = false;
     const TARGET: bool = false;
     const CROSS: bool = true;
-}
-
-/// The same of labels that are smoothed with weights.
-pub(crate) struct WeightedLabels;
-
-impl Form for WeightedLabels {
-    const ONCE: bool = false;
-    const TARGET: bool = false;
-    const CROSS: bool = true;
-    const LABELS: bool = true;
 }
 
 /// The logits of a group of rows.
@@ -159,9 +159,9 @@ pub(crate) trait Source<O: Ops> {
     fn load_first(&mut self, class: usize) -> O::F {
         self.load(class)
     }
-    /// Gets every class once, with its logits.
+    /// Has a class of the rows that come next on its way.
     #[inline(always)]
-    fn see(&mut self, _class: usize, _x: O::F) {}
+    fn prefetch(&self, _class: usize) {}
     /// In which rows one class is the target, to be left out; none where there are no targets.
     #[inline(always)]
     fn is_target(&mut self, _class: usize) -> Option<O::M> {
@@ -180,7 +180,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     start: usize,
     len: usize,
     rows: &mut impl Source<O>,
-    terms: &mut impl Terms<O, T>,
+    terms: &mut impl Terms<O>,
 ) {
     let mut tile_max = o.splat(f32::NEG_INFINITY);
     let mut top = integer::Max::new();
@@ -216,8 +216,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
     let (mut weighted, mut blocks) = (lane_sums::<O, _>([nothing; T]), PerLane::empty());
     for at in 0..len {
         let class = start.wrapping_add(at);
-        let x = rows.load(class);
-        let d = o.sub(x, reference);
+        let d = o.sub(rows.load(class), reference);
         if O::INTEGER {
             // Integers need no lanes.
             ties = o.int_add(ties, o.shr::<31>(o.bits(d)));
@@ -234,7 +233,7 @@ pub(crate) fn tile<O: Ops, const T: usize>(
         } else {
             let term = Term::new(o, d);
             ties = o.int_add(ties, term.below);
-            rows.see(class, x);
+            rows.prefetch(class);
             rows.keep(class, term.whole);
             // Tiles and blocks are whole groups of lanes.
             let added = term.add_to(o, sum.get(at).unwrap_or(nothing));
@@ -294,7 +293,7 @@ fn add_block<O: Ops, const T: usize>(o: O, blocks: &mut PerLane<[O::F; T]>, bloc
 pub(crate) fn pair<O: Ops, const T: usize>(
     o: O,
     rows: &mut impl Source<O>,
-    mut terms: impl Terms<O, T>,
+    mut terms: impl Terms<O>,
 ) -> Partition<O::F> {
     let (zero, whole) = (o.splat(0.0), o.splat(1.0 / math::TERM_UNIT));
     let mut state = State::new(o);
@@ -305,8 +304,8 @@ pub(crate) fn pair<O: Ops, const T: usize>(
     let e = math::exponential(o, o.add(distances[0], distances[1]));
     let mut weighted = [zero; T];
     let mut nothing = o.int(-1);
-    for (class, (x, d)) in logits.into_iter().zip(distances).enumerate() {
-        rows.see(class, x);
+    for (class, d) in distances.into_iter().enumerate() {
+        rows.prefetch(class);
         rows.keep(class, o.select(o.eq(d, zero), whole, e));
         nothing = o.int_and(nothing, o.shr::<31>(o.bits(d)));
         weighted = add_sums(o, weighted, add_weighted(o, terms.term(o, class, d), [o.splat(NOTHING); T]));

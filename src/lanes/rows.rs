@@ -3,7 +3,7 @@
 use core::{marker::PhantomData, ops::Range};
 
 use super::{
-    cross::{NoTerms, RowSpread, TARGET, TermSums, Terms},
+    cross::{Cross, NoTerms, RowSpread, TARGET, TermSums, Terms},
     gradient::TargetGradients,
     grid::{LANE_NUMBERS, Run},
     labels::IGNORED,
@@ -49,9 +49,7 @@ impl Layout for ByRows {
         if F::ONCE {
             return row_others::<S, M, F, K>(s, rows, memory, run, i, count, labels);
         }
-        // The exponentials may take the place of the logits.
-        let mut logit = if keep { rows.pick(s, memory.logits(), run, i, labels) } else { s.splat(0.0) };
-        let partition = each_row::<S, F, K>(
+        each_row::<S, F, K>(
             s,
             rows,
             memory.array,
@@ -70,17 +68,12 @@ impl Layout for ByRows {
                 // Each with a loop of its own, since choices in the loop would keep its vectors apart.
                 let keep = M::EXPONENTIALS;
                 if F::CROSS {
-                    row_partition(s, rows.classes, x, out, keep, rows.cross.in_row(s, target))
+                    row_partition::<S, 2>(s, rows.classes, x, out, keep, rows.cross.in_row(s, target))
                 } else {
-                    row_partition(s, rows.classes, x, out, keep, NoTerms)
+                    row_partition::<S, 0>(s, rows.classes, x, out, keep, NoTerms)
                 }
             },
-        );
-        if !keep {
-            // Only now, when the rows are in the cache.
-            logit = rows.pick(s, memory.logits(), run, i, labels);
-        }
-        Partition { logit, ..partition }
+        )
     }
 
     #[inline(always)]
@@ -141,12 +134,12 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
                     s.prefetch(memory.logits().get(row.wrapping_add(class)..).unwrap_or(&[]), 0);
                 }
                 if rows.classes <= TILE {
-                    let logit = rows.cross.reference::<F, _>(s.splat(logit));
-                    let row = &mut RowOthers::new::<F>(s, x, None, target, rows.cross.floor);
+                    let logit = rows.reference::<F, _>(s.splat(logit));
+                    let row = &mut RowOthers::new::<F>(s, x, None, target, rows.cross);
                     return others::read_short::<S, F>(s, rows.classes, logit, row);
                 }
-                let logit = rows.cross.reference::<F, _>(logit);
-                let row = &mut LongRow::<F> { x, logit, target, q: rows.cross.floor, form: PhantomData };
+                let logit = rows.reference::<F, _>(logit);
+                let row = &mut LongRow::<F> { x, logit, target, cross: rows.cross, form: PhantomData };
                 let [reference, sum, spread] = s.vectorize_apart(row);
                 Read { reference: s.splat(reference), sum: s.splat(sum), spread: s.splat(spread) }
             },
@@ -184,8 +177,8 @@ fn row_others<S: Simd, M: RowMap, F: Form, const K: usize>(
                 }
                 copy
             };
-            let logit = rows.cross.reference::<F, _>(s.splat(rows.logit(x, 0, target)));
-            let row = &mut RowOthers::new::<F>(s, x, Some(kept), target, rows.cross.floor);
+            let logit = rows.reference::<F, _>(s.splat(rows.logit(x, 0, target)));
+            let row = &mut RowOthers::new::<F>(s, x, Some(kept), target, rows.cross);
             others::read::<S, F>(s, rows.classes, logit, row)
         },
     );
@@ -270,14 +263,14 @@ fn row_partition<S: Simd, const T: usize>(
     x: Option<&[f32]>,
     out: &mut [f32],
     keep: bool,
-    mut terms: impl Terms<S, T> + Terms<Four<S>, T>,
+    mut terms: impl Terms<S> + Terms<Four<S>>,
 ) -> Partition<S::F> {
     let mut state = State::new(s);
     for start in (0..classes).step_by(TILE) {
         let tile = start..classes.min(start + TILE);
         let x = x.and_then(|x| x.get(tile.clone()));
         let out = out.get_mut(tile).unwrap_or(&mut []);
-        row_tile(s, &mut state, start, x, out, keep, &mut terms);
+        row_tile::<S, T>(s, &mut state, start, x, out, keep, &mut terms);
     }
     state.finish(s)
 }
@@ -291,7 +284,7 @@ pub(crate) fn row_tile<S: Simd, const T: usize>(
     x: Option<&[f32]>,
     out: &mut [f32],
     keep: bool,
-    terms: &mut (impl Terms<S, T> + Terms<Four<S>, T>),
+    terms: &mut (impl Terms<S> + Terms<Four<S>>),
 ) {
     let max = max_of(s, x.unwrap_or(out));
     let reference = state.enter::<S, T>(s, start, s.splat(max));
@@ -438,23 +431,23 @@ fn without<S: Simd, G: Group<S>>(s: S, g: G, x: G::F, target: usize) -> G::F {
 }
 
 /// The others of a row of contiguous classes. The exponentials of a row of a single tile may be `kept`.
-struct RowOthers<'x, 'k, S: Simd> {
+struct RowOthers<'x, 'k, 'c, S: Simd> {
     x: &'x [f32],
     kept: Option<&'k mut [f32]>,
     target: usize,
-    spread: RowSpread<S>,
+    spread: RowSpread<'c, S>,
     start: usize,
     len: usize,
 }
 
-impl<'x, 'k, S: Simd> RowOthers<'x, 'k, S> {
+impl<'x, 'k, 'c, S: Simd> RowOthers<'x, 'k, 'c, S> {
     #[inline(always)]
-    fn new<F: Form>(s: S, x: &'x [f32], kept: Option<&'k mut [f32]>, target: usize, q: f32) -> Self {
-        Self { x, kept, target, spread: RowSpread::new::<F>(s, q), start: 0, len: 0 }
+    fn new<F: Form>(s: S, x: &'x [f32], kept: Option<&'k mut [f32]>, target: usize, cross: &'c Cross<'c>) -> Self {
+        Self { x, kept, target, spread: RowSpread::new::<F>(s, cross), start: 0, len: 0 }
     }
 }
 
-impl<S: Simd> Others<S> for RowOthers<'_, '_, S> {
+impl<S: Simd> Others<S> for RowOthers<'_, '_, '_, S> {
     #[inline(always)]
     fn enter(&mut self, _: S, start: usize, len: usize) {
         (self.start, self.len) = (start, len);
@@ -566,7 +559,7 @@ struct LongRow<'x, F> {
     /// The first reference, if there is one.
     logit: Option<f32>,
     target: usize,
-    q: f32,
+    cross: &'x Cross<'x>,
     form: PhantomData<F>,
 }
 
@@ -575,8 +568,8 @@ impl<F: Form> Kernel for LongRow<'_, F> {
 
     #[inline(always)]
     fn run<S: Simd>(&mut self, s: S) -> [f32; 3] {
-        let Self { x, logit, target, q, .. } = *self;
-        let row = &mut RowOthers::new::<F>(s, x, None, target, q);
+        let Self { x, logit, target, cross, .. } = *self;
+        let row = &mut RowOthers::new::<F>(s, x, None, target, cross);
         let logit = logit.map(
             #[inline(always)]
             |logit| s.splat(logit),

@@ -35,7 +35,7 @@ pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
     };
     let places = Places::find::<S, F, K>(rows, x, if keep { Some(*array) } else { None }, run, i);
     let logit = if F::TARGET { rows.pick(s, x, run, i, labels) } else { s.splat(0.0) };
-    let target = rows.cross.reference::<F, _>(logit);
+    let target = rows.reference::<F, _>(logit);
     let reference = target.unwrap_or_else(
         #[inline(always)]
         || max_of_each(s, &places),
@@ -59,11 +59,10 @@ pub(crate) fn partition<S: Simd, M: RowMap, F: Form, const K: usize>(
     let mut state = State::new(s);
     state.enter::<S, 0>(s, 0, reference);
     state.leave(s, sums.exponentials, ties(s, rows.classes, sums.below));
-    if !F::CROSS {
-        return Some(state.finish(s));
+    if F::CROSS {
+        state.take_terms(s, 0, [sums.cross, sums.mass]);
     }
-    state.take_terms(s, 0, [sums.cross, sums.mass]);
-    Some(Partition { logit: rows.pick(s, x, run, i, labels), ..state.finish(s) })
+    Some(state.finish(s))
 }
 
 /// The logits of each row, and where its part of an output and its targets start.
@@ -182,13 +181,18 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
         );
         if F::ONCE {
             let label = if F::TARGET { Some(splat_four(s, &label, 4 * q)) } else { None };
-            let exponentials = if F::CROSS {
+            let exponentials = if F::WEIGHTS {
+                let terms = rows.cross.in_rows(s, [0; 4]);
+                let (sum, [spread]) = others_of_four(s, four, label, reference, &mut joined, keep, terms);
+                set_four(&mut cross, q, spread);
+                sum
+            } else if F::CROSS {
                 let same = Same(rows.cross.floor);
                 let (sum, [spread]) = others_of_four(s, four, label, reference, &mut joined, keep, same);
                 set_four(&mut cross, q, spread);
                 sum
             } else {
-                others_of_four(s, four, label, reference, &mut joined, keep, NoTerms).0
+                others_of_four::<S, 0>(s, four, label, reference, &mut joined, keep, NoTerms).0
             };
             set_four(&mut sums, q, exponentials);
             continue;
@@ -201,7 +205,7 @@ fn sum_each_row<S: Simd, F: Form, const K: usize>(
             set_four(&mut mass, q, coefficients);
             tally
         } else {
-            tally_of_four(s, four, reference, keep, NoTerms).0
+            tally_of_four::<S, 0>(s, four, reference, keep, NoTerms).0
         };
         set_four(&mut sums, q, tally.joined::<S>(Four(s)));
         set_four(&mut below, q, Four(s).to_float(tally.below));
@@ -267,7 +271,7 @@ fn others_of_four<S: Simd, const T: usize>(
     reference: [S::F; 4],
     joined: &mut S::I,
     mut keep: impl FnMut(usize, [S::F; 4]),
-    mut terms: impl Terms<Four<S>, T>,
+    mut terms: impl Terms<Four<S>>,
 ) -> ([S::F; 4], [[S::F; 4]; T]) {
     let four = Four(s);
     let mut sums = [four.splat(0.0); 4];
@@ -314,7 +318,7 @@ fn tally_of_four<S: Simd, const T: usize>(
     rows: &[&[f32]; 4],
     reference: [S::F; 4],
     mut keep: impl FnMut(usize, [S::F; 4]),
-    mut terms: impl Terms<Four<S>, T>,
+    mut terms: impl Terms<Four<S>>,
 ) -> (Tally<Four<S>>, [[S::F; 4]; T]) {
     let four = Four(s);
     let (mut tally, mut weighted) = (Tally::new(four), TermSums::<Four<S>, T>::new(four));

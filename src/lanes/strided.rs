@@ -51,8 +51,8 @@ impl Layout for Strided {
                 labels,
                 #[inline(always)]
                 |[offset, _], target| {
-                    let logit = rows.cross.reference::<F, _>(s.splat(rows.logit(x, offset, target)));
-                    let spread = RowSpread::new::<F>(s, rows.cross.floor);
+                    let logit = rows.reference::<F, _>(s.splat(rows.logit(x, offset, target)));
+                    let spread = RowSpread::new::<F>(s, rows.cross);
                     let mut row = Gathered { x, offset, stride: rows.stride, buffer, target, spread, start: 0, len: 0 };
                     others::read::<S, F>(s, rows.classes, logit, &mut row)
                 },
@@ -65,7 +65,7 @@ impl Layout for Strided {
                 || rows.pick(s, x, run, i, labels),
             );
         }
-        let partition = each_row::<S, F, K>(
+        each_row::<S, F, K>(
             s,
             rows,
             0,
@@ -80,31 +80,30 @@ impl Layout for Strided {
                     let at = offset.wrapping_add_signed(rows.stride.wrapping_mul(start.cast_signed()));
                     gather(x, at, rows.stride, tile);
                     if F::CROSS {
-                        row_tile(s, &mut state, start, None, tile, false, &mut terms);
+                        row_tile::<S, 2>(s, &mut state, start, None, tile, false, &mut terms);
                     } else {
-                        row_tile(s, &mut state, start, None, tile, false, &mut NoTerms);
+                        row_tile::<S, 0>(s, &mut state, start, None, tile, false, &mut NoTerms);
                     }
                 }
                 state.finish(s)
             },
-        );
-        Partition { logit: rows.pick(s, x, run, i, labels), ..partition }
+        )
     }
 }
 
 /// The others of a row that starts at `offset`, a tile after the other in a buffer.
-struct Gathered<'x, 'b, S: Simd> {
+struct Gathered<'x, 'b, 'c, S: Simd> {
     x: &'x [f32],
     offset: usize,
     stride: isize,
     buffer: &'b mut Scratch<{ TILE / LANES }>,
     target: usize,
-    spread: RowSpread<S>,
+    spread: RowSpread<'c, S>,
     start: usize,
     len: usize,
 }
 
-impl<S: Simd> Others<S> for Gathered<'_, '_, S> {
+impl<S: Simd> Others<S> for Gathered<'_, '_, '_, S> {
     #[inline(always)]
     fn enter(&mut self, _: S, start: usize, len: usize) {
         let at = self.offset.wrapping_add_signed(self.stride.wrapping_mul(start.cast_signed()));

@@ -329,7 +329,7 @@ impl<'a> CrossEntropyLoss<'a> {
                 if out.is_some() || P::WRITES {
                     with_denominator(&mut pass, targets.check(rows)?);
                 }
-                if self.label_smoothing > 0.0 {
+                if rows.cross.floor > 0.0 {
                     let loss = PhantomData::<CrossEntropy<true>>;
                     self.backend().run(ClassKernel { rows, targets, out, pass, loss })
                 } else {

@@ -6,7 +6,7 @@ use crate::{
     error::Argument,
     lanes::{
         classes::OUT,
-        cross::{Cross, TARGET},
+        cross::{Cross, Smoothing, TARGET},
         gradient::Upstream,
         grid::Axes,
         layout::Rows,
@@ -102,7 +102,13 @@ impl<const D: usize, const K: usize> RowAxes<D, K> {
     #[inline(always)]
     pub(crate) fn rows<'a>(&'a mut self, cross: &'a Cross<'a>) -> Result<Rows<'a, K>, Error> {
         let (classes, stride) = (self.classes, self.stride);
-        Ok(Rows { grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?, classes, stride, cross })
+        Ok(Rows {
+            grid: self.axes.merge(Self::RANK).ok_or(Error::TooLarge)?,
+            classes,
+            stride,
+            cross,
+            smoothing: Smoothing::NONE,
+        })
     }
 
     /// Takes in targets of the input's own shape.
