@@ -85,7 +85,7 @@ pub(super) fn bench(case: Case) -> Bench {
     let mut weight = Vec::new();
     match case.work {
         Work::Classes { weight: true, .. } => weight = (0..c).map(|_| 0.5 + random.uniform()).collect(),
-        Work::Classes { .. } | Work::ClassesEach | Work::ClassesGrad | Work::Softmax { .. } => {}
+        Work::Classes { .. } | Work::ClassesIgnored | Work::ClassesEach | Work::ClassesGrad | Work::Softmax { .. } => {}
         Work::Probabilities => {
             assert!(matches!(case.layout, Layout::RowMajor) && h * w == 1, "the rows are normalised in place");
             targets = (0..len).map(|_| random.uniform()).collect();
@@ -107,7 +107,9 @@ pub(super) fn bench(case: Case) -> Bench {
         Work::Map(_) => {}
         Work::Reduce(_) => weight = vec![x.iter().copied().fold(f32::NEG_INFINITY, f32::max)],
     }
-    let classes = (0..case.rows()).map(|_| i64::try_from(random.below(c)).expect("a class")).collect();
+    let ignored = |row: usize| case.work == Work::ClassesIgnored && row.is_multiple_of(7);
+    let mut class = |row| if ignored(row) { -100 } else { i64::try_from(random.below(c)).expect("a class") };
+    let classes = (0..case.rows()).map(&mut class).collect();
     let results = match case.work {
         Work::Map(_) | Work::Softmax { .. } | Work::BceWithLogitsEach => case.elements(),
         Work::ClassesGrad | Work::BceWithLogitsGrad | Work::BceGrad => case.elements() + 1,

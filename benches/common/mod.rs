@@ -19,6 +19,8 @@ use losslanes::{Backend, BceLoss, BceWithLogitsLoss, CrossEntropyLoss, Error, Is
 pub(crate) enum Work {
     /// Cross entropy with class indices, mean.
     Classes { weight: bool, smoothing: f32 },
+    /// The same, with every seventh label ignored.
+    ClassesIgnored,
     /// Cross entropy with class indices, the loss of each row.
     ClassesEach,
     /// Cross entropy with class probabilities, mean.
@@ -116,8 +118,11 @@ impl Case {
 pub(crate) fn cases() -> Vec<Case> {
     use Layout::{Padded, RowMajor, Step2, Transposed};
     let (classes, each) = (Work::Classes { weight: false, smoothing: 0.0 }, Work::ClassesEach);
-    let (weight, smoothing) =
-        (Work::Classes { weight: true, smoothing: 0.0 }, Work::Classes { weight: false, smoothing: 0.1 });
+    let (weight, smoothing, both) = (
+        Work::Classes { weight: true, smoothing: 0.0 },
+        Work::Classes { weight: false, smoothing: 0.1 },
+        Work::Classes { weight: true, smoothing: 0.1 },
+    );
     let (logits, probabilities) = (Work::BceWithLogits { pos_weight: false }, Work::Probabilities);
     let [exp, ln, sigmoid, softplus, log_sigmoid] =
         [Function::Exp, Function::Ln, Function::Sigmoid, Function::Softplus, Function::LogSigmoid].map(Work::Map);
@@ -144,12 +149,17 @@ pub(crate) fn cases() -> Vec<Case> {
     add(group, "ce/nchw", classes, [2, 21], RowMajor, 0.25);
     add(group, "ce_each/65536x10", each, [65536, 10], RowMajor, 0.0);
     add(group, "ce_each/4096x1000", each, [4096, 1000], RowMajor, 0.0);
+    add(group, "ce_ignored/65536x2", Work::ClassesIgnored, [65536, 2], RowMajor, 0.0);
+    add(group, "ce_ignored/65536x10", Work::ClassesIgnored, [65536, 10], RowMajor, 0.0);
+    add(group, "ce_weight/65536x2", weight, [65536, 2], RowMajor, 0.0);
     add(group, "ce_weight/65536x10", weight, [65536, 10], RowMajor, 0.0);
     add(group, "ce_weight/4096x1000", weight, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_smoothing/65536x2", smoothing, [65536, 2], RowMajor, 0.0);
     add(group, "ce_smoothing/65536x10", smoothing, [65536, 10], RowMajor, 0.0);
     add(group, "ce_smoothing/4096x1000", smoothing, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_smoothing/nchw", smoothing, [2, 21], RowMajor, 0.0);
+    add(group, "ce_weight_smoothing/65536x10", both, [65536, 10], RowMajor, 0.0);
+    add(group, "ce_weight_smoothing/4096x1000", both, [4096, 1000], RowMajor, 0.0);
     add(group, "ce_probabilities/32x10", probabilities, [32, 10], RowMajor, 0.0);
     add(group, "ce_probabilities/65536x2", probabilities, [65536, 2], RowMajor, 0.0);
     add(group, "ce_probabilities/65536x10", probabilities, [65536, 10], RowMajor, 0.0);
@@ -288,6 +298,7 @@ impl Bench {
             Work::Classes { weight: true, smoothing } => {
                 self.out[0] = ce.weight(&self.weight).label_smoothing(smoothing).mean(x, classes()?)?;
             }
+            Work::ClassesIgnored => self.out[0] = ce.mean(x, classes()?)?,
             Work::ClassesEach => ce.none(x, classes()?, ViewMut::new(&mut self.out, rows)?)?,
             Work::Probabilities => self.out[0] = ce.mean(x, targets()?)?,
             Work::BceWithLogits { pos_weight } => {

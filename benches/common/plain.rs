@@ -82,6 +82,16 @@ fn compute<F: Float>(bench: &Bench, mut put: impl FnMut(F)) {
             });
             put(sum / denominator);
         }
+        Work::ClassesIgnored => {
+            let (mut sum, mut kept) = (F::from(0.0), 0);
+            rows(bench, |row, x| {
+                if bench.classes[row] != -100 {
+                    sum += class_loss(x, index(bench.classes[row]), &[], 0.0);
+                    kept += 1;
+                }
+            });
+            put(sum / count(kept));
+        }
         Work::ClassesEach => rows(bench, |row, x| put(class_loss(x, index(bench.classes[row]), &[], 0.0))),
         Work::Probabilities => {
             let mut sum = F::from(0.0);
