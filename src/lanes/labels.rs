@@ -192,7 +192,7 @@ impl ClassTargets<'_> {
     /// The weights of these classes, and where they are not [`IGNORED`], which has weight 0. Not `ignored` if none is.
     #[inline(always)]
     pub(crate) fn weights<S: Simd>(&self, s: S, labels: &[usize], ignored: bool) -> (S::F, S::M) {
-        let kept = if ignored || labels.len() < S::N {
+        let kept = if ignored {
             of_each(
                 s,
                 labels,

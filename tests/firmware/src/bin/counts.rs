@@ -25,9 +25,16 @@ macro_rules! column {
         row($who, "cross_entropy", len, &mut || {
             black_box($module::cross_entropy_mean$(::<$peer>)?(black_box(&$x[..len]), CLASSES, &$labels[..rows]));
         });
+        row($who, "cross_entropy_row", len, &mut || {
+            black_box($module::cross_entropy_mean$(::<$peer>)?(black_box(&$x[..len]), len, &$labels[..1]));
+        });
         $out.copy_from_slice(&$x);
         row($who, "cross_entropy_grad", len, &mut || {
             black_box($module::cross_entropy_grad$(::<$peer>)?(black_box(&mut $out[..len]), CLASSES, &$labels[..rows]));
+        });
+        $out.copy_from_slice(&$x);
+        row($who, "cross_entropy_row_grad", len, &mut || {
+            black_box($module::cross_entropy_grad$(::<$peer>)?(black_box(&mut $out[..len]), len, &$labels[..1]));
         });
         row($who, "bce_with_logits", len, &mut || {
             black_box($module::bce_with_logits_mean$(::<$peer>)?(black_box(&$x[..len]), black_box(&$x[..len])));
