@@ -186,6 +186,11 @@ fn target_out_of_range() {
         assert_eq!(loss.mean(logits, view(&[0, 3], [2])).err(), Some(error(3)));
         // The first of several, in any number of rows.
         let many = [0.0; 3000];
+        // No label but -100 itself is ignored, whatever its bits.
+        let mut labels = [0_u64; 1000];
+        labels[777] = (-100_i64).cast_unsigned();
+        let same_bits = Error::TargetOutOfRange { index: 777, target: i128::from(labels[777]), classes: 3 };
+        assert_eq!(loss.mean(view(&many, [1000, 3]), view(&labels, [1000])).err(), Some(same_bits));
         let mut labels = [0_i16; 1000];
         (labels[777], labels[778], labels[900]) = (5, 6, 7);
         let first = Error::TargetOutOfRange { index: 777, target: 5, classes: 3 };

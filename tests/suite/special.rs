@@ -90,6 +90,9 @@ fn masked_classes() {
             logits[0] = 3.0;
             let got = rows(loss, &logits, classes, &[1])[0];
             assert!((got - std::f32::consts::LN_2).abs() < 1e-6, "{backend}: {got}");
+            // Of a smoothing so small that nothing of it is left for each class, nothing is left for these either.
+            let smallest = loss.label_smoothing(f32::from_bits(1));
+            assert_eq!(rows(smallest, &logits, classes, &[1]), [got], "{backend}");
             // None, in a row alone and in rows that may share vectors.
             for count in [1, 70] {
                 let (none, labels) = (vec![-INF; count * classes], vec![0; count]);
