@@ -83,10 +83,25 @@ impl Copied<'_> {
         let labels = labels.get(self.offset..)?.get(..self.out.len())?;
         // A class and its distance from the last one have no sign.
         let last = i64::try_from(self.classes).ok()? - 1;
-        let (mut signs, mut any) = (0, false);
+        let mut signs = last;
+        if !self.labels.ignored.is_some_and(|label| label >= 0 && label <= last) {
+            // Mostly none is ignored, and for this any CPU has the vectors.
+            for (out, &label) in self.out.iter_mut().zip(labels) {
+                let label = widen(label);
+                signs |= label | last.wrapping_sub(label);
+                // Without a sign, since of plain copies the compiler makes a call of `memcpy`, and a second loop.
+                *out = (label & i64::MAX) as usize;
+            }
+            if signs >= 0 {
+                return Some(false);
+            }
+        }
+        let index = self.labels.ignored?;
+        let mut any = false;
+        signs = 0;
         for (out, &label) in self.out.iter_mut().zip(labels) {
             let label = widen(label);
-            let ignored = self.labels.ignored == Some(label);
+            let ignored = label == index;
             any |= ignored;
             signs |= if ignored { 0 } else { label | last.wrapping_sub(label) };
             *out = if ignored { IGNORED } else { label as usize };
