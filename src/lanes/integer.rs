@@ -51,7 +51,9 @@ const fn high(a: u32, b: u32) -> u32 {
 fn power(x: u32) -> (i32, u32) {
     let product = u64::from((x | 0x80_0000) << 8) * u64::from(LOG2_E);
     let magnitude = (product >> (157 - (x >> 23 & 0xff)).min(63)).cast_signed();
-    let y = if x & SIGN == 0 { magnitude } else { -magnitude };
+    // Negated without a condition: two of them, for the halves of 64 bits.
+    let sign = i64::from(x.cast_signed() >> 31);
+    let y = (magnitude ^ sign) - sign;
     let f = y.cast_unsigned() as u32;
     let r = f << 4;
     let q = high(r, 0x000e_821e) + 0x03d7_cb27;
@@ -63,15 +65,17 @@ fn power(x: u32) -> (i32, u32) {
 /// The float `2^n m / 2^31`, rounded to nearest, for m in [2^31, 2^32] and n above -160.
 #[inline(always)]
 fn float(n: i32, m: u32) -> u32 {
-    if n < -126 {
+    let exponent = (n + 126).cast_unsigned();
+    // One comparison for both ends: below 0 it is a large number.
+    if exponent > 253 {
+        if n > 0 {
+            return INFINITY;
+        }
         let twice = m.checked_shr((-119 - n).cast_unsigned()).unwrap_or(0);
         return (twice >> 1) + (twice & 1);
     }
-    if n > 127 {
-        return INFINITY;
-    }
     // The leading one of the significand adds 1 to the exponent, and so does a carry from rounding.
-    ((n + 126).cast_unsigned() << 23) + (m >> 8) + (m >> 7 & 1)
+    (exponent << 23) + (m >> 8) + (m >> 7 & 1)
 }
 
 /// `e^x`.
