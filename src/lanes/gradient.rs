@@ -62,7 +62,7 @@ impl RowMap for Softmax {
 
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, _: O::F) -> O::F {
-        o.mul(o.mul(e, o.splat(math::TERM_UNIT)), row.factor)
+        o.mul(o.mul(e, row.unit), row.factor)
     }
 }
 
@@ -76,7 +76,7 @@ impl RowMap for Difference {
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, q: O::F) -> O::F {
         let q = o.mul(q, row.upstream);
-        let scaled = o.mul(o.mul(e, o.splat(math::TERM_UNIT)), row.factor);
+        let scaled = o.mul(o.mul(e, row.unit), row.factor);
         o.select(o.eq(e, row.leader), o.sub(o.sub(row.total, q), row.rest), o.sub(scaled, q))
     }
 }
@@ -106,9 +106,13 @@ pub(crate) fn coefficients<O: Ops>(
 ) -> Coefficients<O::F> {
     let one = o.splat(1.0);
     let all = o.add(one, partition.others);
+    // Of a target far behind, the others are up to 2^67, and `T` over them might vanish. So their power of two, `2^k` by the exponent of
+    // `all`, goes to the exponentials, which are as large.
+    let scale = o.from_bits(o.int_sub(o.int(254 << 23), o.int_and(o.bits(all), o.int(0x7f80_0000))));
     Coefficients {
         reference: partition.reference(o),
-        factor: o.div(total, all),
+        unit: o.mul(o.splat(math::TERM_UNIT), scale),
+        factor: o.div(total, o.mul(all, scale)),
         total,
         rest: o.mul(total, o.div(partition.others, all)),
         leader: o.select(o.lt(partition.others, one), o.splat(1.0 / math::TERM_UNIT), o.splat(-1.0)),

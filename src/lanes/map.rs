@@ -17,7 +17,8 @@ use crate::simd::{Group, Ops, Simd};
 pub(crate) struct Coefficients<F> {
     /// What the exponentials are relative to.
     pub(crate) reference: F,
-    /// What they are multiplied with; of [`LogSoftmax`](super::softmax) what is subtracted.
+    /// What they are multiplied with, one after the other; of [`LogSoftmax`](super::softmax) the factor is subtracted.
+    pub(crate) unit: F,
     pub(crate) factor: F,
     /// The sum of the gradient's positive part over the row, and that without the largest logit's.
     pub(crate) total: F,
@@ -33,8 +34,8 @@ impl<F: Copy> Coefficients<F> {
     /// Of a map that needs no more than a factor.
     #[inline(always)]
     pub(crate) fn new<O: Ops<F = F>>(o: O, partition: &Partition<F>, factor: F) -> Self {
-        let zero = o.splat(0.0);
-        Self { reference: partition.reference(o), factor, total: zero, rest: zero, leader: zero, upstream: zero }
+        let (reference, zero) = (partition.reference(o), o.splat(0.0));
+        Self { reference, unit: o.splat(1.0), factor, total: zero, rest: zero, leader: zero, upstream: zero }
     }
 
     /// Those of vector `k` of a group.
@@ -51,6 +52,7 @@ impl<F: Copy> Coefficients<F> {
     pub(crate) fn map<G>(self, mut f: impl FnMut(F) -> G) -> Coefficients<G> {
         Coefficients {
             reference: f(self.reference),
+            unit: f(self.unit),
             factor: f(self.factor),
             total: f(self.total),
             rest: f(self.rest),
