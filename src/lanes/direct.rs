@@ -1,5 +1,7 @@
 //! Rows of any layout, `N` at a time: a lane for each row, each logit read where it is.
 
+use core::cell::Cell;
+
 use super::{
     cross::{Cross, Each, NoTerms, Probabilities, TARGET, spread},
     gradient::{TargetGradients, as_floats},
@@ -12,10 +14,10 @@ use super::{
     others::{self, ByLanes, Others, Read, Sum},
     panel::Planes,
     partition::{
-        ByTarget, Form, NOTHING, Partition, Source, State, TILE, Whole, always, join_lanes, small_count, tile,
+        ByTarget, Form, NOTHING, Partition, Source, State, TILE, Whole, always, finite, join_lanes, small_count, tile,
     },
 };
-use crate::simd::{Group, INTEGERS, LANES, Ops, SCALAR, Simd, Strided};
+use crate::simd::{Group, INTEGERS, LANES, Number, Ops, SCALAR, Simd, Strided};
 
 /// Needs no memory and makes no use of contiguity: the way of a single lane.
 pub(crate) struct Direct;
@@ -45,12 +47,19 @@ impl Layout for Direct {
                 let logit = rows.logit(x, row, class);
                 // A smoothed label has the same others.
                 let first = rows.reference::<F, _>(logit);
-                let (reference, sum) = match (F::TARGET, S::INTEGER) {
-                    (true, true) => row_others::<_, ByTarget>(INTEGERS, x, row, stride, classes, class, first),
-                    (true, false) => row_others::<_, ByTarget>(SCALAR, x, row, stride, classes, class, first),
-                    (false, _) => row_others::<_, Whole>(SCALAR, x, row, stride, classes, class, first),
+                let Read { reference, sum, spread } = if keeps::<S, M, K>(rows) {
+                    let to = rows.grid.offset(run, memory.array, i);
+                    keep_others::<F>(memory, row, to, stride, classes, class, first, rows.cross)
+                } else {
+                    let (reference, sum) = match (F::TARGET, S::INTEGER) {
+                        (true, true) => row_others::<_, ByTarget>(INTEGERS, x, row, stride, classes, class, first),
+                        (true, false) => row_others::<_, ByTarget>(SCALAR, x, row, stride, classes, class, first),
+                        (false, _) => row_others::<_, Whole>(SCALAR, x, row, stride, classes, class, first),
+                    };
+                    let row = Strided::new(x, row, stride, classes);
+                    let spread = if F::CROSS { row_spread(row, rows.cross, reference) } else { 0.0 };
+                    Read { reference, sum, spread }
                 };
-                let spread = if F::CROSS { row_spread(x, row, stride, classes, rows.cross, reference) } else { 0.0 };
                 return others::finish::<S, F, K>(
                     s,
                     rows,
@@ -132,6 +141,17 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
 ) {
     let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
     let mut coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, 1);
+    if keeps::<S, M, K>(rows) {
+        let Some(kept) = Strided::new(cells(out.data), to, out.stride, rows.classes) else {
+            return;
+        };
+        for class in 0..kept.len() {
+            let e = s.splat(kept.get(class));
+            let q = if M::CROSS { coefficient(class, e).0 } else { e };
+            kept.replace(class, s.reduce_add(M::value(s, row, e, q)));
+        }
+        return;
+    }
     for class in 0..rows.classes {
         let x = s.load_part(out.logits().get(from..).unwrap_or(&[]), 0.0);
         let q = if M::CROSS { coefficient(class, x).0 } else { x };
@@ -166,7 +186,7 @@ fn row_partition<O: Ops<F = f32>>(o: O, x: &[f32], row: usize, stride: isize, cl
 
 /// The reference and the sum of a row's others, as [`row_partition`].
 #[inline(never)]
-fn row_others<O: Ops<F = f32, M = bool>, F: Form>(
+fn row_others<O: Ops<F = f32>, F: Form>(
     o: O,
     x: &[f32],
     row: usize,
@@ -178,33 +198,20 @@ fn row_others<O: Ops<F = f32, M = bool>, F: Form>(
     let Some(all) = Strided::new(x, row, stride, classes) else {
         return (f32::NEG_INFINITY, 0.0);
     };
-    if let Some(logit) = first
-        && classes <= TILE
-    {
-        let tile = Row::new(all, target).sum(o, logit);
-        if tile.fits(o, logit) {
-            return (logit, tile.sum);
-        }
-    }
-    any_row_others::<O, F>(o, classes, first, &mut Row::new(all, target))
-}
-
-/// [`row_others`] of any row, apart from the short way of most.
-#[inline(never)]
-fn any_row_others<O: Ops<F = f32>, F: Form>(o: O, classes: usize, first: Option<f32>, row: &mut Row<'_>) -> (f32, f32) {
-    let Read { reference, sum, .. } = others::read::<O, F>(o, classes, first, row);
+    let row = &mut Row { all, target, kept: 0 };
+    let Read { reference, sum, .. } = others::read_short::<O, F>(o, classes, first, row);
     (reference, sum)
 }
 
-/// [`spread`] of a row that starts at `row`.
+/// [`spread`] of a row, which is there if it has classes.
 #[inline(never)]
-fn row_spread(x: &[f32], row: usize, stride: isize, classes: usize, cross: &Cross<'_>, reference: f32) -> f32 {
-    let Some(row) = Strided::new(x, row, stride, classes) else {
+fn row_spread<T: Number>(row: Option<Strided<'_, T>>, cross: &Cross<'_>, reference: f32) -> f32 {
+    let Some(row) = row else {
         return 0.0;
     };
     spread(
         SCALAR,
-        classes,
+        row.len(),
         cross,
         reference,
         #[inline(always)]
@@ -212,29 +219,79 @@ fn row_spread(x: &[f32], row: usize, stride: isize, classes: usize, cross: &Cros
     )
 }
 
-/// The others of a row.
-struct Row<'a> {
-    all: Strided<'a>,
+/// Whether exponentials take the place of the logits in the output when they are summed, since their map needs nothing else. By
+/// integers the sum has none.
+#[inline(always)]
+fn keeps<S: Simd, M: RowMap, const K: usize>(rows: &Rows<'_, K>) -> bool {
+    S::SINGLE && !S::INTEGER && M::EXPONENTIALS && !(M::CROSS && rows.cross.target.is_some())
+}
+
+/// Numbers that can be read and written at any place.
+#[inline(always)]
+fn cells(data: &mut [f32]) -> &[Cell<f32>] {
+    Cell::from_mut(data).as_slice_of_cells()
+}
+
+/// As [`row_others`] and [`row_spread`]; the output, where the row starts at `to`, gets the exponentials of all but the target.
+#[expect(clippy::too_many_arguments, reason = "what is read and written, and relative to what")]
+#[inline(always)]
+fn keep_others<F: Form>(
+    memory: &mut Memory<'_>,
+    row: usize,
+    to: usize,
+    stride: isize,
+    classes: usize,
     target: usize,
-    /// The tile, and its first class.
-    tile: Strided<'a>,
-    start: usize,
+    first: Option<f32>,
+    cross: &Cross<'_>,
+) -> Read<f32> {
+    let none = Read { reference: f32::NEG_INFINITY, sum: 0.0, spread: 0.0 };
+    let Some(kept) = Strided::new(cells(memory.data), to, memory.stride, classes) else {
+        return none;
+    };
+    if let Some(x) = memory.input {
+        let Some(x) = Strided::new(x, row, stride, classes) else {
+            return none;
+        };
+        for class in 0..classes {
+            kept.replace(class, x.get(class));
+        }
+    }
+    let reference = final_reference::<F>(&kept, target, first);
+    let spread = if F::CROSS { row_spread(Some(kept), cross, reference) } else { 0.0 };
+    let relative_to = if F::TARGET { reference } else { finite(SCALAR, reference) };
+    let sum: Sum<_> = Row { all: kept, target, kept: usize::MAX }.sum(SCALAR, relative_to);
+    Read { reference, sum: sum.sum, spread }
 }
 
-impl<'a> Row<'a> {
-    #[inline(always)]
-    fn new(all: Strided<'a>, target: usize) -> Self {
-        Self { all, target, tile: all, start: 0 }
+/// A first reference stays if no logit is this much above it: the sum of `4 * TILE` exponentials is less than e^38 · 2^12 then, which is
+/// below the limit of [`others`], 2^67.
+const NEAR: f32 = 38.0;
+
+/// The reference that [`row_others`] ends with, before any logit is overwritten.
+#[inline(never)]
+fn final_reference<F: Form>(row: &Strided<'_, Cell<f32>>, target: usize, first: Option<f32>) -> f32 {
+    let o = SCALAR;
+    let classes = row.len();
+    let max = max_of(o, row, classes);
+    match first {
+        Some(first) if classes <= 4 * TILE && max - first < NEAR => first,
+        None if F::TARGET || classes <= others::HEAD => max,
+        _ => others::read_short::<_, F>(o, classes, first, &mut Row { all: *row, target, kept: 0 }).reference,
     }
 }
 
-impl<O: Ops<F = f32>> Others<O> for Row<'_> {
+/// The others of a row, of which all tiles are summed in one go.
+struct Row<'a, T> {
+    all: Strided<'a, T>,
+    target: usize,
+    /// See [`sum_of`].
+    kept: usize,
+}
+
+impl<O: Ops<F = f32>, T: Number> Others<O> for Row<'_, T> {
     #[inline(always)]
-    fn enter(&mut self, _: O, start: usize, len: usize) {
-        let mut rest = self.all;
-        rest.take(start);
-        (self.tile, self.start) = (rest.take(len), start);
-    }
+    fn enter(&mut self, _: O, _: usize, _: usize) {}
 
     #[inline(always)]
     fn max(&mut self, o: O, len: usize) -> f32 {
@@ -243,12 +300,19 @@ impl<O: Ops<F = f32>> Others<O> for Row<'_> {
 
     #[inline(always)]
     fn sum(&mut self, o: O, reference: f32) -> Sum<O> {
-        let target = self.target.wrapping_sub(self.start);
-        if O::INTEGER {
-            return Sum { sum: sum_in_integers(&self.tile, target, reference), joined: o.int(0) };
+        let (mut rest, mut target) = (self.all, self.target);
+        let mut all = Sum { sum: 0.0, joined: o.int(0) };
+        while rest.len() > 0 {
+            let tile = rest.take(TILE);
+            if O::INTEGER {
+                all.sum = o.add(all.sum, sum_in_integers(&tile, target, reference));
+            } else {
+                let (sum, joined) = sum_of(&tile, target, reference, self.kept);
+                all = Sum { sum: o.add(all.sum, sum), joined: o.int_or(all.joined, o.bits(joined)) };
+            }
+            target = target.wrapping_sub(TILE);
         }
-        let (sum, joined) = sum_of(&self.tile, target, reference);
-        Sum { sum, joined: o.bits(joined) }
+        all
     }
 }
 
@@ -256,7 +320,7 @@ impl<O: Ops<F = f32>> Others<O> for Row<'_> {
 
 /// The largest of the first `len`; a NaN may be lost.
 #[inline(never)]
-fn max_of<O: Ops<F = f32>>(o: O, x: &Strided<'_>, len: usize) -> f32 {
+fn max_of<O: Ops<F = f32>, T: Number>(o: O, x: &Strided<'_, T>, len: usize) -> f32 {
     let mut max = f32::NEG_INFINITY;
     for k in 0..len.min(x.len()) {
         max = o.max(max, x.get(k));
@@ -264,9 +328,10 @@ fn max_of<O: Ops<F = f32>>(o: O, x: &Strided<'_>, len: usize) -> f32 {
     max
 }
 
-/// The sum of the exponentials of all but the target's, and the float with the bits of [`Sum::joined`].
+/// The sum of the exponentials of all but the target's, and the float with the bits of [`Sum::joined`]. Those of the first `kept` classes
+/// take the places of their logits, if these can be written: all or none, but for a flag the compiler would make a second loop.
 #[inline(never)]
-fn sum_of(x: &Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
+fn sum_of<T: Number>(x: &Strided<'_, T>, target: usize, reference: f32, kept: usize) -> (f32, f32) {
     let o = SCALAR;
     let (mut sums, mut joined) = ([NOTHING; LANES], 0);
     for class in 0..x.len() {
@@ -275,7 +340,11 @@ fn sum_of(x: &Strided<'_>, target: usize, reference: f32) -> (f32, f32) {
             joined = o.int_or(joined, o.bits(t));
             // A tile is whole groups of lanes.
             let sum = &mut sums[class % LANES];
-            *sum = o.mul_add(p, math::scale(o, t), *sum);
+            let e = o.mul(p, math::scale(o, t));
+            *sum = o.add(e, *sum);
+            if class < kept {
+                x.replace(class, e);
+            }
         }
     }
     let sum = join_lanes(
@@ -323,7 +392,7 @@ fn sum_below(x: &Strided<'_>, reference: f32) -> (f32, f32) {
 
 /// The same by integers, which need no lanes, and have a range that includes all that fits.
 #[inline(never)]
-fn sum_in_integers(x: &Strided<'_>, target: usize, reference: f32) -> f32 {
+fn sum_in_integers<T: Number>(x: &Strided<'_, T>, target: usize, reference: f32) -> f32 {
     let mut sum = ExpSum::new();
     for class in 0..x.len() {
         if class != target {

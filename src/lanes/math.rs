@@ -46,18 +46,21 @@ macro_rules! polynomial {
     }};
 }
 
-/// Splits `x = n ln 2 + r` with an integer `n` and |r| <= ln 2 / 2, and returns `(t, n, r)`. The lowest nine bits of `t`
-/// are `n + bias`.
+/// Splits `x = n ln 2 + r`, clamped first if there are limits, with an integer `n` and |r| <= ln 2 / 2, and returns `(t, n, r)`. The
+/// lowest nine bits of `t` are `n + bias`.
 ///
 /// `n ln 2` is subtracted in two steps. *Fused*: the first step, with ln 2 rounded to `f32`, is exact because its
 /// result is a multiple of 2^-25 or of the last bit of `x`, whichever is smaller, and small. That rounding of ln 2 is a
 /// lucky one, 1.9e-9, which is all that the second step corrects. *Portable*: the product of the first step has to be
 /// exact, so that ln 2 keeps 15 bits.
 #[inline(always)]
-fn reduce<S: Ops>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F, S::F) {
-    let round = s.splat(ROUND + bias);
-    let t = s.mul_add(x, s.splat(LOG2_E), round);
-    let n = s.sub(t, round);
+fn reduce<S: Ops>(s: S, x: S::F, limits: Option<(f32, f32)>, bias: f32, exact: bool) -> (S::F, S::F, S::F) {
+    let round = ROUND + bias;
+    let (x, t) = match limits {
+        Some(limits) => s.clamp_mul_add(x, limits, LOG2_E, round),
+        None => (x, s.mul_add(x, s.splat(LOG2_E), s.splat(round))),
+    };
+    let n = s.sub(t, s.splat(round));
     let (high, low) = if S::FUSED { (LN2, -1.904_654_3e-9) } else { (LN2_HIGH, LN2_LOW) };
     let r = s.neg_mul_add(n, s.splat(high), x);
     let r = if exact || !S::FUSED { s.neg_mul_add(n, s.splat(low), r) } else { r };
@@ -71,8 +74,8 @@ fn reduce<S: Ops>(s: S, x: S::F, bias: f32, exact: bool) -> (S::F, S::F, S::F) {
 /// The coefficients are those of `fpminimax(exp(x), [|2,...,6|], [|24...|], [-0.3468;0.3468], relative, 1 + x)`, then
 /// moved by a random search for the smallest error of `exp` over all inputs.
 #[inline(always)]
-fn exp_parts<S: Ops>(s: S, x: S::F, bias: f32) -> (S::F, S::F, S::F) {
-    let (t, n, r) = reduce(s, x, bias, true);
+fn exp_parts<S: Ops>(s: S, x: S::F, limits: Option<(f32, f32)>, bias: f32) -> (S::F, S::F, S::F) {
+    let (t, n, r) = reduce(s, x, limits, bias, true);
     let q = polynomial!(s, r, 1.383_073_7e-3, [8.368_759e-3, 4.166_723_8e-2, 0.166_665_24, 0.500_000_06]);
     (t, n, s.mul_add(s.mul(r, r), q, r))
 }
@@ -97,8 +100,7 @@ pub(crate) fn exp<S: Ops>(s: S, x: S::F) -> S::F {
     if S::INTEGER {
         return s.map_bits(x, integer::exp);
     }
-    let x = s.clamp(x, EXP_MIN, 89.0);
-    let (t, n, u) = exp_parts(s, x, 254.0);
+    let (t, n, u) = exp_parts(s, x, Some((EXP_MIN, 89.0)), 254.0);
     if S::SCALES {
         return s.scale(s.add(s.splat(1.0), u), n);
     }
@@ -131,7 +133,7 @@ pub(crate) const TERM_MIN: f32 = -129.62;
 /// [`exp_term`] for `d` from [`TERM_MIN`] on, or NaN.
 #[inline(always)]
 pub(crate) fn near_term<S: Ops>(s: S, d: S::F) -> (S::F, S::F) {
-    let (t, _, r) = reduce(s, d, 127.0 + 60.0, false);
+    let (t, _, r) = reduce(s, d, None, 127.0 + 60.0, false);
     let p = polynomial!(s, r, 8.289_513e-3, [4.189_82e-2, 0.166_676_5, 0.499_991_48, 0.999_999_7, 1.0]);
     (p, t)
 }
@@ -289,8 +291,8 @@ pub(crate) fn ln_complement<S: Ops>(s: S, p: S::F) -> S::F {
 /// No case distinction: `c / d` with `d = c + c e^-x = c + 2^n c (1 + u)` by [`exp_parts`], where c = 2^-24 keeps `d` finite for
 /// every `x` and leaves a subnormal result to the division, which rounds it once. `d` would lose too much: its rounding
 /// error is up to one ULP of the result, and for a large `n` so is the `c` lost from `c + 2^n c`. Both errors are found
-/// exactly, and the quotient is corrected by them in first order; `inverse` is 1 / d, its exponent changed as an integer
-/// (nonsense if the quotient is subnormal, but then the correction rounds to 0).
+/// exactly, and the quotient is corrected by them in first order; `inverse` is 1 / d (maybe nonsense if the quotient is subnormal,
+/// but then the correction rounds to 0).
 ///
 #[doc = concat!("Worst error: ", worst_error!(sigmoid), ".")]
 /// 1 from x = 17.33 on, e^x down to the subnormals for x << 0, 0 for -∞; NaN gives NaN.
@@ -301,15 +303,14 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
         return s.map_bits(x, integer::sigmoid);
     }
     let unit = s.splat(power_of_two(-UNIT));
-    let y = s.clamp(s.neg(x), -20.0, -EXP_MIN);
-    let (t, _, u) = exp_parts(s, y, 127.0 - 24.0);
+    let (t, _, u) = exp_parts(s, s.neg(x), Some((-20.0, -EXP_MIN)), 127.0 - 24.0);
     let scale = scale(s, t);
     let sum = s.add(scale, unit);
     let lost = s.sub(unit, s.sub(sum, scale));
     let d = s.mul_add(u, scale, sum);
     let error = s.mul_add(u, scale, s.add(s.sub(sum, d), lost));
     let y = s.div(unit, d);
-    let inverse = s.from_bits(s.int_add(s.bits(y), s.int(UNIT << 23)));
+    let inverse = s.times_power::<UNIT>(y);
     s.neg_mul_add(s.mul(y, error), inverse, y)
 }
 
@@ -318,7 +319,7 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
 /// `scale` is a power of two; it is a subnormal number if `z` is, and 0 below 2^-149. The sum with `rest` rounds.
 #[inline(always)]
 fn exp_neg_abs<S: Ops>(s: S, x: S::F) -> (S::F, S::F, S::F) {
-    let (t, n, u) = exp_parts(s, s.max(s.splat(EXP_MIN), s.neg(s.abs(x))), 127.0 + 64.0);
+    let (t, n, u) = exp_parts(s, s.max(s.splat(EXP_MIN), s.neg(s.abs(x))), None, 127.0 + 64.0);
     let scale = if S::SCALES { s.scale(s.splat(1.0), n) } else { s.mul(scale(s, t), s.splat(power_of_two(-64))) };
     let rest = s.mul(u, scale);
     (scale, rest, s.add(scale, rest))

@@ -116,7 +116,7 @@ pub(crate) fn read<O: Ops, F: Form>(
     )
 }
 
-/// The same for rows of a single tile.
+/// The same for rows that are summed in one go.
 #[inline(always)]
 pub(crate) fn read_short<O: Ops, F: Form>(
     o: O,
@@ -189,10 +189,17 @@ pub(crate) fn finish<O: Ops, F: Form, const K: usize>(
     if o.all(o.eq(lead, o.splat(0.0))) {
         return of_target::<O, F, K>(o, rows, Read { reference: logit, ..read });
     }
-    let z = math::row::exponential(o, lead);
     let rest = o.mul(sum, unit);
     let behind = o.lt(lead, o.splat(0.0));
-    let others = o.select(behind, o.mul_add(z, unit, o.sub(rest, one)), rest);
+    let (z, all) = if F::CROSS {
+        let z = math::row::exponential(o, lead);
+        (z, o.mul_add(z, unit, o.sub(rest, one)))
+    } else {
+        // A target that the limit is behind has less than 2^-67 of the row's probability: nothing. Only smoothed labels are
+        // relative to the maximum without that.
+        (o.select(behind, o.splat(0.0), o.splat(1.0 / math::TERM_UNIT)), o.sub(rest, one))
+    };
+    let others = o.select(behind, all, rest);
     // NaN if the target is.
     let others = o.select(o.eq(lead, lead), others, lead);
     Partition { max: reference, others, target: z, logit, ..weighted::<O, F, K>(o, rows, &read) }

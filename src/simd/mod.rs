@@ -27,7 +27,7 @@ mod transpose;
 #[cfg(any(target_feature = "sse2", all(target_feature = "neon", target_arch = "aarch64"), target_feature = "simd128"))]
 mod wide;
 
-use core::marker::PhantomData;
+use core::{cell::Cell, marker::PhantomData};
 
 pub use backend::{Backend, Isa};
 pub(crate) use backend::{Compiled, Kernel, SIMD, Step};
@@ -72,10 +72,11 @@ pub(crate) trait Ops: Copy {
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a < b ? a : b`: the second operand where either is NaN, or where both are zero.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// `a` between two bounds, or NaN.
+    /// `a` between two bounds, or NaN, and of that `a * b + c` for a positive `b` and a `c` near 1.5 · 2^23.
     #[inline(always)]
-    fn clamp(self, a: Self::F, low: f32, high: f32) -> Self::F {
-        self.min(self.splat(high), self.max(self.splat(low), a))
+    fn clamp_mul_add(self, a: Self::F, (low, high): (f32, f32), b: f32, c: f32) -> (Self::F, Self::F) {
+        let a = self.min(self.splat(high), self.max(self.splat(low), a));
+        (a, self.mul_add(a, self.splat(b), self.splat(c)))
     }
     fn abs(self, a: Self::F) -> Self::F;
     fn neg(self, a: Self::F) -> Self::F;
@@ -104,6 +105,12 @@ pub(crate) trait Ops: Copy {
     /// `x · 2^n` for an integer `n`, rounded once, where `SCALES`; else nothing.
     fn scale(self, x: Self::F, _n: Self::F) -> Self::F {
         x
+    }
+    /// `a · 2^K` for a normal `a`, if that is one, too: by integers, since most vectors have more room for these than for another
+    /// multiplication.
+    #[inline(always)]
+    fn times_power<const K: i32>(self, a: Self::F) -> Self::F {
+        self.from_bits(self.int_add(self.bits(a), self.int(K << 23)))
     }
     /// The rounded sum and what the rounding lost, exactly; NaN if the sum is infinite.
     #[inline(always)]
@@ -159,19 +166,54 @@ impl<S: Simd> Group<S> for S {
     }
 }
 
-/// Numbers that are `step` apart in memory, which is checked once for all.
-#[derive(Clone, Copy)]
-pub(crate) struct Strided<'a> {
-    first: *const f32,
-    step: isize,
-    len: usize,
-    data: PhantomData<&'a [f32]>,
+/// A number in memory.
+pub(crate) trait Number {
+    fn value(&self) -> f32;
+    /// Takes the place of the number, if that may be written.
+    fn replace(&self, x: f32);
 }
 
-impl<'a> Strided<'a> {
+impl Number for f32 {
+    #[inline(always)]
+    fn value(&self) -> f32 {
+        *self
+    }
+    #[inline(always)]
+    fn replace(&self, _: f32) {}
+}
+
+impl Number for Cell<f32> {
+    #[inline(always)]
+    fn value(&self) -> f32 {
+        self.get()
+    }
+    #[inline(always)]
+    fn replace(&self, x: f32) {
+        self.set(x);
+    }
+}
+
+/// Numbers that are `step` apart in memory, which is checked once for all.
+pub(crate) struct Strided<'a, T = f32> {
+    first: *const T,
+    step: isize,
+    len: usize,
+    data: PhantomData<&'a [T]>,
+}
+
+impl<T> Clone for Strided<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Strided<'_, T> {}
+
+impl<'a, T: Number> Strided<'a, T> {
     /// `len` numbers from `first` on; `None` if they are not all in `data`, or if there are none.
     #[inline(always)]
-    pub(crate) fn new(data: &'a [f32], first: usize, step: isize, len: usize) -> Option<Self> {
+    pub(crate) fn new(data: &'a [T], first: usize, step: isize, len: usize) -> Option<Self> {
         let reach = step.checked_mul(isize::try_from(len.checked_sub(1)?).ok()?)?;
         // With `first` in `data`, a sum that wraps is more than any length.
         let last = first.wrapping_add_signed(reach);
@@ -196,17 +238,29 @@ impl<'a> Strided<'a> {
     /// The number `k`; 0 if there are not so many.
     #[inline(always)]
     pub(crate) fn get(&self, k: usize) -> f32 {
+        self.with(k, T::value).unwrap_or(0.0)
+    }
+
+    /// [`Number::replace`] of the number `k`, if there are so many.
+    #[inline(always)]
+    pub(crate) fn replace(&self, k: usize, x: f32) {
+        self.with(k, |number| number.replace(x));
+    }
+
+    /// A function of the number `k`, if there are so many. Not the number itself, since then it would be asked whether its place is null.
+    #[inline(always)]
+    fn with<R>(&self, k: usize, f: impl FnOnce(&T) -> R) -> Option<R> {
         if k >= self.len {
-            return 0.0;
+            return None;
         }
         // SAFETY: the first and the last of these numbers are in the slice that is borrowed, and this one lies between them. Its
         // product does not wrap, since that of the last one does not.
-        unsafe { *self.at(k) }
+        Some(f(unsafe { &*self.at(k) }))
     }
 
     /// Where the number `k` is, which may be one that is not there.
     #[inline(always)]
-    fn at(&self, k: usize) -> *const f32 {
+    fn at(&self, k: usize) -> *const T {
         self.first.wrapping_offset(self.step.wrapping_mul(k.cast_signed()))
     }
 }

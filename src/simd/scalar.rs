@@ -121,7 +121,7 @@ fn two_sum(a: u32, b: u32) -> (u32, u32) {
     (sign | rounded, sign ^ up << 31 | lost)
 }
 
-/// [`Ops::clamp`] of what may be outside. A call, or else the compiler would do this for all, without a branch.
+/// The bounds of [`Ops::clamp_mul_add`] for what may be outside. A call, or else the compiler would do this for all, without a branch.
 #[cold]
 #[inline(never)]
 fn clamp_far(a: f32, low: f32, high: f32) -> f32 {
@@ -172,13 +172,21 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
         if less::<INTEGER>(a, b) { a } else { b }
     }
     #[inline(always)]
-    fn clamp(self, a: f32, low: f32, high: f32) -> f32 {
+    fn clamp_mul_add(self, a: f32, (low, high): (f32, f32), b: f32, c: f32) -> (f32, f32) {
+        let of = |a| self.mul_add(a, b, c);
         if SIMD {
             // Without branches, the compiler may take several numbers at a time.
-            return self.min(high, self.max(low, a));
+            let a = self.min(high, self.max(low, a));
+            return (a, of(a));
         }
-        // Most are inside, which one comparison of integers tells.
-        if a.abs().to_bits() <= low.abs().to_bits().min(high.to_bits()) { a } else { clamp_far(a, low, high) }
+        // Most are inside, and then so is the sum, which a comparison of integers tells: its bits count by 1 around `c`.
+        let (before, end) = (of(low).to_bits(), of(high).to_bits());
+        let sum = of(a);
+        if sum.to_bits().wrapping_sub(before).wrapping_sub(1) < end.wrapping_sub(before).wrapping_sub(1) {
+            return (a, sum);
+        }
+        let a = clamp_far(a, low, high);
+        (a, of(a))
     }
     #[inline(always)]
     fn abs(self, a: f32) -> f32 {
@@ -248,6 +256,11 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     #[expect(clippy::cast_precision_loss, reason = "only integers below 2^24 come here")]
     fn to_float(self, a: i32) -> f32 {
         a as f32
+    }
+    #[inline(always)]
+    fn times_power<const K: i32>(self, a: f32) -> f32 {
+        // A single float would move to the integers' registers and back.
+        a * f32::from_bits((127 + K).cast_unsigned() << 23)
     }
     #[inline(never)]
     fn apart(self, a: f32, f: impl FnOnce(f32) -> f32) -> f32 {
