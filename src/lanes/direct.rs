@@ -14,7 +14,7 @@ use super::{
     others::{self, ByLanes, Others, Read, Sum},
     panel::Planes,
     partition::{
-        ByTarget, Form, NOTHING, Partition, Source, State, TILE, Whole, always, finite, join_lanes, small_count, tile,
+        ByTarget, Form, NOTHING, Partition, Source, State, TILE, Whole, always, join_lanes, small_count, tile,
     },
 };
 use crate::simd::{Group, INTEGERS, LANES, Number, Ops, SCALAR, Simd, Strided};
@@ -259,8 +259,7 @@ fn keep_others<F: Form>(
     }
     let reference = final_reference::<F>(&kept, target, first);
     let spread = if F::CROSS { row_spread(Some(kept), cross, reference) } else { 0.0 };
-    let relative_to = if F::TARGET { reference } else { finite(SCALAR, reference) };
-    let sum: Sum<_> = Row { all: kept, target, kept: usize::MAX }.sum(SCALAR, relative_to);
+    let sum: Sum<_> = Row { all: kept, target, kept: usize::MAX }.sum(SCALAR, reference);
     Read { reference, sum: sum.sum, spread }
 }
 

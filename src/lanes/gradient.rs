@@ -62,7 +62,7 @@ impl RowMap for Softmax {
 
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, _: O::F) -> O::F {
-        o.mul(o.mul(e, row.unit), row.factor)
+        o.mul(o.times_power(e, row.unit), row.factor)
     }
 }
 
@@ -76,7 +76,7 @@ impl RowMap for Difference {
     #[inline(always)]
     fn value<O: Ops>(o: O, row: &Coefficients<O::F>, e: O::F, q: O::F) -> O::F {
         let q = o.mul(q, row.upstream);
-        let scaled = o.mul(o.mul(e, row.unit), row.factor);
+        let scaled = o.mul(o.times_power(e, row.unit), row.factor);
         o.select(o.eq(e, row.leader), o.sub(o.sub(row.total, q), row.rest), o.sub(scaled, q))
     }
 }

@@ -310,7 +310,7 @@ pub(crate) fn sigmoid<S: Ops>(s: S, x: S::F) -> S::F {
     let d = s.mul_add(u, scale, sum);
     let error = s.mul_add(u, scale, s.add(s.sub(sum, d), lost));
     let y = s.div(unit, d);
-    let inverse = s.times_power::<UNIT>(y);
+    let inverse = s.shift_exponent::<UNIT>(y);
     s.neg_mul_add(s.mul(y, error), inverse, y)
 }
 

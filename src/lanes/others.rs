@@ -180,7 +180,7 @@ pub(crate) fn finish<O: Ops, F: Form, const K: usize>(
     let Read { reference, sum, .. } = read;
     let (one, unit) = (o.splat(1.0), o.splat(math::TERM_UNIT));
     if !F::TARGET {
-        let others = o.sub(o.mul(sum, unit), one);
+        let others = o.sub(o.times_power(sum, unit), one);
         return Partition { max: reference, others, ..Partition::none(o) };
     }
     let logit = logit();
@@ -189,7 +189,7 @@ pub(crate) fn finish<O: Ops, F: Form, const K: usize>(
     if o.all(o.eq(lead, o.splat(0.0))) {
         return of_target::<O, F, K>(o, rows, Read { reference: logit, ..read });
     }
-    let rest = o.mul(sum, unit);
+    let rest = o.times_power(sum, unit);
     let behind = o.lt(lead, o.splat(0.0));
     let (z, all) = if F::CROSS {
         let z = math::row::exponential(o, lead);
@@ -212,7 +212,7 @@ pub(crate) fn of_target<O: Ops, F: Form, const K: usize>(
     rows: &Rows<'_, K>,
     read: Read<O::F>,
 ) -> Partition<O::F> {
-    let (others, whole) = (o.mul(read.sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
+    let (others, whole) = (o.times_power(read.sum, o.splat(math::TERM_UNIT)), o.splat(1.0 / math::TERM_UNIT));
     let logit = read.reference;
     Partition { max: logit, others, target: whole, logit, ..weighted::<O, F, K>(o, rows, &read) }
 }

@@ -109,8 +109,13 @@ pub(crate) trait Ops: Copy {
     /// `a · 2^K` for a normal `a`, if that is one, too: by integers, since most vectors have more room for these than for another
     /// multiplication.
     #[inline(always)]
-    fn times_power<const K: i32>(self, a: Self::F) -> Self::F {
+    fn shift_exponent<const K: i32>(self, a: Self::F) -> Self::F {
         self.from_bits(self.int_add(self.bits(a), self.int(K << 23)))
+    }
+    /// `a · power`, for a power of two that is a normal number.
+    #[inline(always)]
+    fn times_power(self, a: Self::F, power: Self::F) -> Self::F {
+        self.mul(a, power)
     }
     /// The rounded sum and what the rounding lost, exactly; NaN if the sum is infinite.
     #[inline(always)]

@@ -128,6 +128,13 @@ fn clamp_far(a: f32, low: f32, high: f32) -> f32 {
     SCALAR.min(high, SCALAR.max(low, a))
 }
 
+/// The multiplication that [`Ops::times_power`] rarely needs: a call for the same reason.
+#[cold]
+#[inline(never)]
+fn mul_far(a: f32, power: f32) -> f32 {
+    a * power
+}
+
 impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
     const FUSED: bool = false;
     const INTEGER: bool = INTEGER;
@@ -258,9 +265,23 @@ impl<const INTEGER: bool> Ops for Scalar<INTEGER> {
         a as f32
     }
     #[inline(always)]
-    fn times_power<const K: i32>(self, a: f32) -> f32 {
+    fn shift_exponent<const K: i32>(self, a: f32) -> f32 {
         // A single float would move to the integers' registers and back.
         a * f32::from_bits((127 + K).cast_unsigned() << 23)
+    }
+    #[inline(always)]
+    fn times_power(self, a: f32, power: f32) -> f32 {
+        if !INTEGER {
+            return a * power;
+        }
+        let exponent = |bits: u32| bits << 1 >> 24;
+        let (a, power) = (a.to_bits(), power.to_bits());
+        let shifted = exponent(a).wrapping_add(exponent(power)).wrapping_sub(127);
+        // Of normal numbers, and to one, it is a sum of exponents.
+        if exponent(a).wrapping_sub(1) < 254 && shifted.wrapping_sub(1) < 254 {
+            return f32::from_bits(a.wrapping_add(power).wrapping_sub(127 << 23));
+        }
+        mul_far(f32::from_bits(a), f32::from_bits(power))
     }
     #[inline(never)]
     fn apart(self, a: f32, f: impl FnOnce(f32) -> f32) -> f32 {

@@ -428,6 +428,21 @@ fn targets_behind() {
     }
 }
 
+/// So many classes are far above the target that their sum is out of hand, though none of them is by itself.
+#[test]
+fn many_classes_far_above() {
+    const CLASSES: usize = if cfg!(miri) { 100 } else { 20_000 };
+    let mut random = Random::new(65);
+    let shape = [3, CLASSES];
+    let logits = Array::from_fn(&shape, |at| if at % CLASSES == 7 { 0.0 } else { random.uniform(37.4, 37.8) });
+    for smoothing in [0.0, 0.1] {
+        let labels = Target::Classes(Array::new(&[3], vec![7, 9, 7]));
+        let case = Case { smoothing, ..Case::plain(Loss::CrossEntropy, logits.clone(), labels) };
+        case.assert_close(check::LOSS);
+        case.assert_same_bits();
+    }
+}
+
 /// Rows that rise with a weighted sum, which moves along with the maximum: each tile is above the one before.
 #[test]
 fn weighted_rows_that_rise() {
