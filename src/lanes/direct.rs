@@ -47,7 +47,7 @@ impl Layout for Direct {
                 let logit = rows.logit(x, row, class);
                 // A smoothed label has the same others.
                 let first = rows.reference::<F, _>(logit);
-                let Read { reference, sum, spread } = if keeps::<S, M, K>(rows) {
+                let Read { reference, sum, spread } = if keeps::<S, M, K>(rows, memory) {
                     let to = rows.grid.offset(run, memory.array, i);
                     keep_others::<F>(memory, row, to, stride, classes, class, first, rows.cross)
                 } else {
@@ -141,7 +141,7 @@ fn write_row<S: Simd, M: RowMap, const K: usize>(
 ) {
     let (mut from, mut to) = (rows.grid.offset(run, 0, i), rows.grid.offset(run, out.array, i));
     let mut coefficient = coefficient_of::<S, S, K>(s, s, rows, run, i, 1);
-    if keeps::<S, M, K>(rows) {
+    if keeps::<S, M, K>(rows, out) {
         let Some(kept) = Strided::new(cells(out.data), to, out.stride, rows.classes) else {
             return;
         };
@@ -220,10 +220,12 @@ fn row_spread<T: Number>(row: Option<Strided<'_, T>>, cross: &Cross<'_>, referen
 }
 
 /// Whether exponentials take the place of the logits in the output when they are summed, since their map needs nothing else. By
-/// integers the sum has none.
+/// integers the sum has none. Classes that are far apart in memory are rather read once more: to write them more often takes a cache
+/// longer than another exponential, and firmware has one way for all.
 #[inline(always)]
-fn keeps<S: Simd, M: RowMap, const K: usize>(rows: &Rows<'_, K>) -> bool {
-    S::SINGLE && !S::INTEGER && M::EXPONENTIALS && !(M::CROSS && rows.cross.target.is_some())
+fn keeps<S: Simd, M: RowMap, const K: usize>(rows: &Rows<'_, K>, memory: &Memory<'_>) -> bool {
+    let near = cfg!(target_os = "none") || memory.stride == 1;
+    S::SINGLE && !S::INTEGER && M::EXPONENTIALS && near && !(M::CROSS && rows.cross.target.is_some())
 }
 
 /// Numbers that can be read and written at any place.
