@@ -195,8 +195,8 @@ pub(crate) fn finish<O: Ops, F: Form, const K: usize>(
         let z = math::row::exponential(o, lead);
         (z, o.mul_add(z, unit, o.sub(rest, one)))
     } else {
-        // A target that the limit is behind has less than 2^-67 of the row's probability: nothing. Only smoothed labels are
-        // relative to the maximum without that.
+        // Above the limit, the target has less than 2^-67 of the row's probability: nothing. Only smoothed labels are relative to
+        // the maximum below it.
         (o.select(behind, o.splat(0.0), o.splat(1.0 / math::TERM_UNIT)), o.sub(rest, one))
     };
     let others = o.select(behind, all, rest);
